@@ -1,0 +1,440 @@
+"""From bytes to a message: writes, for one class at one version, the Python function that does it.
+
+The function is straight-line code. A run of fields of fixed size, together with the length of what
+follows it, is one call of ``struct``. The position is a variable and a constant that only the code
+writer adds up, so nothing is spent on moving it; lengths above 127, tagged fields and other rare
+things are calls that give back a position as if nothing had happened.
+
+What the peer sends is not trusted. A length must not move the position backwards, and a count must
+not exceed the bytes that are left. A length that points past the end needs no check of its own:
+slices stop there, and whatever is read next, or a comparison at the end, tells. So no input makes
+it allocate more than a multiple of its own size, and every failure is a
+:class:`~mq.errors.PeerError`.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+from uuid import UUID
+
+from mq.errors import PeerError
+from mq.wire.fields import ZERO_UUID, Member, Message, Struct, layout
+from mq.wire.source import Source
+
+__all__ = ["compile_decoder", "read_unsigned_varint"]
+
+Decoder = Callable[[bytes, int], tuple[Any, int]]
+Unpack = Callable[[bytes, int], tuple[Any, ...]]
+
+UUIDS_REMEMBERED: Final = 4096  # topic ids come with every fetch; making a UUID takes 1 µs
+
+
+# --- what the written functions call, mostly when something is rare or wrong --------------------
+
+
+def read_unsigned_varint(buffer: bytes, position: int) -> tuple[int, int]:
+    """The varint at ``position`` and the position after it.
+
+    Raises:
+        ValueError: it does not fit 32 bits.
+        IndexError: the buffer ends within it.
+    """
+    value = shift = 0
+    while True:
+        byte = buffer[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            break
+        shift += 7
+        if shift > 28:
+            raise ValueError("a varint is longer than 5 bytes")
+    if value > 0xFFFFFFFF:
+        raise ValueError("a varint does not fit 32 bits")
+    return value, position
+
+
+def _long(buffer: bytes, position: int, offset: int) -> tuple[int, int]:
+    """A compact length of several bytes at ``position + offset``, and a position from which it
+    looks as if it had taken one byte."""
+    start = position + offset
+    second = buffer[start + 1]
+    if second < 0x80:  # up to 16 KiB: most batches of records
+        return buffer[start] & 0x7F | second << 7, position + 1
+    value, end = read_unsigned_varint(buffer, start)
+    return value, end - offset - 1
+
+
+def _null(name: str) -> int:
+    raise ValueError(f"{name} must not be null")
+
+
+def _bad_length(name: str, length: int) -> None:
+    if length == -1:
+        _null(name)
+    raise ValueError(f"{name} has length {length}")
+
+
+def _many(name: str, count: int, least: int, left: int) -> range:
+    """What to loop over for a count of elements, of ``least`` bytes each, that is not small."""
+    if count < 0:
+        _bad_length(name, count)
+    if count * least > left:
+        raise ValueError(f"{name} claims {count} elements in {max(left, 0)} bytes")
+    return range(count)
+
+
+def _unpack_many(name: str, count: int, letter: str, least: int, left: int) -> Unpack:
+    """How to unpack a count of numbers that is not small."""
+    _many(name, count, least, left)
+    return struct.Struct(f">{count}{letter}").unpack_from
+
+
+def _bad_tag(name: str) -> None:
+    raise ValueError(f"tagged field {name} is not as long as it says")
+
+
+def _skip_tags(buffer: bytes, position: int, offset: int) -> int:
+    """Skip tagged fields, none of them known, as if there had been none."""
+    count, end = read_unsigned_varint(buffer, position + offset)
+    for _ in range(count):
+        _, end = read_unsigned_varint(buffer, end)
+        size, end = read_unsigned_varint(buffer, end)
+        end += size
+    if end > len(buffer):
+        raise IndexError
+    return end - offset - 1
+
+
+@functools.lru_cache(UUIDS_REMEMBERED)
+def _uuid(raw: bytes) -> UUID:
+    return UUID(bytes=raw) if any(raw) else ZERO_UUID
+
+
+_FEW: Final = 120  # counts below this are looked up in tables, and too small to do harm
+_TIMES: Final = tuple((None,) * count for count in range(_FEW))  # quicker to loop over than range
+
+
+@functools.cache
+def _unpackers(letter: str) -> tuple[Unpack, ...]:
+    """How to unpack n numbers, for each small n."""
+    return tuple(struct.Struct(f">{count}{letter}").unpack_from for count in range(_FEW))
+
+
+_SCOPE: Final = {
+    "long": _long,
+    "null": _null,
+    "bad_length": _bad_length,
+    "many": _many,
+    "times": _TIMES,
+    "bad_tag": _bad_tag,
+    "skip_tags": _skip_tags,
+    "uuid": _uuid,
+    "unpack_many": _unpack_many,
+    "varint": read_unsigned_varint,
+    "ZERO_UUID": ZERO_UUID,
+    "BAD": (IndexError, struct.error, ValueError),
+}
+
+
+# --- the writer ------------------------------------------------------------------------------
+
+
+def compile_decoder(message: type[Message], version: int) -> Decoder:
+    """A function of (buffer, position) that gives the message and the position after it."""
+    flexible = message.FLEXIBLE is not None and version >= message.FLEXIBLE
+    title = f"{message.__name__} v{version}"
+    reader = _Reader(version, flexible=flexible)
+    source = reader.source
+    source.scope["unreadable"] = functools.partial(_unreadable, title)
+    with source.block("try:"):
+        result = reader.structure(message)
+        reader.settle()
+        if reader.unseen:
+            source.line(f"if {reader.at()} > len(b): raise IndexError")
+        source.line(f"return {result}, {reader.at()}")
+    source.line("except BAD as error: raise unreadable(error) from error")
+    return source.compile("decode", ("b", "p"), title)
+
+
+def _unreadable(title: str, error: Exception) -> PeerError:
+    """The one kind of error that bad bytes make, with what is known of the cause."""
+    cause = str(error) if type(error) is ValueError else "the bytes end too early"
+    if isinstance(error, UnicodeDecodeError):
+        cause = "a string is not UTF-8"
+    return PeerError(f"{title} cannot be read: {cause}")
+
+
+def least_size(kind: type[Struct], version: int, *, flexible: bool) -> int:
+    """The fewest bytes that a ``kind`` can take."""
+    total = 1 if flexible else 0
+    for member in layout(kind, version).plain:
+        if member.array or not member.kind.format:
+            is_string = member.kind.name == "string" and not member.array
+            total += 1 if flexible or member.struct else 2 if is_string else 4
+        else:
+            total += member.kind.size
+    return max(total, 1)
+
+
+class _Reader:
+    """Collects the source.
+
+    The position is ``_base + _offset``: a variable of the written code and a number known here.
+    ``_run`` holds the fields of fixed size that are not yet read by a line. ``unseen`` says that
+    the position may be past the end, and no line would notice.
+    """
+
+    def __init__(self, version: int, *, flexible: bool) -> None:
+        self.version = version
+        self.flexible = flexible
+        self.source = Source(_SCOPE)
+        self.unseen = True
+        self._base = "p"
+        self._offset = 0
+        self._run: list[tuple[str, str]] = []
+
+    def at(self, further: int = 0) -> str:
+        """The position as an expression."""
+        offset = self._offset + further
+        return f"{self._base} + {offset}" if offset else self._base
+
+    def _move(self, base: str, offset: int = 0) -> None:
+        self._base, self._offset = base, offset
+
+    @contextmanager
+    def _branch(self, head: str, base: str) -> Iterator[None]:
+        """A block that starts at the present position and ends with it in ``base``."""
+        before = self._base, self._offset
+        with self.source.block(head):
+            yield
+            self.settle()
+            self.source.line(f"{base} = {self.at()}")
+        self._move(*before)
+
+    def structure(self, kind: type[Struct]) -> str:
+        """Write what reads the fields of ``kind``; the expression that makes it of them."""
+        shape = layout(kind, self.version)
+        names = {member.name: self.source.name(member.name) for member in shape.members}
+        for member in shape.plain:
+            self._member(member, names[member.name])
+        if self.flexible:
+            self._tagged(shape.tagged, names)
+        arguments = [
+            self._default(member) if member in shape.absent else names[member.name]
+            for member in shape.members
+        ]
+        for place, member in enumerate(shape.members):
+            if member.kind.name == "uuid" and not member.array and member in shape.plain:
+                arguments[place] = f"uuid({arguments[place]})"
+        while arguments and shape.members[len(arguments) - 1] in shape.absent:
+            arguments.pop()
+        return f"{self.source.constant(kind)}({', '.join(arguments)})"
+
+    def _default(self, member: Member) -> str:
+        if isinstance(member.default, Struct):
+            return f"{self.source.constant(type(member.default))}()"
+        return "ZERO_UUID" if member.default is ZERO_UUID else repr(member.default)
+
+    # Fields of fixed size wait in the run; `settle` reads them and moves the position past them.
+
+    def settle(self) -> None:
+        if not self._run:
+            return
+        letters = ">" + "".join(letter for letter, _ in self._run)
+        unpack = self.source.constant(struct.Struct(letters).unpack_from, letters)
+        targets = ", ".join(name for _, name in self._run)
+        self.source.line(f"{targets}, = {unpack}(b, {self.at()})")
+        self._offset += struct.calcsize(letters)
+        self._run.clear()
+        self.unseen = False
+
+    def _byte(self, name: str) -> None:
+        """Read the run and the one byte after it, and leave the position at that byte."""
+        if self._run:
+            self._run.append(("B", name))
+            self.settle()
+            self._offset -= 1
+        else:
+            self.source.line(f"{name} = b[{self.at()}]")
+            self.unseen = False
+
+    # One field.
+
+    def _member(self, member: Member, name: str) -> None:
+        nullable = member.nullable(self.version)
+        if member.array:
+            self._array(member, name, nullable=nullable)
+        elif member.struct is not None:
+            self._struct(member.struct, name, nullable=nullable)
+        elif member.kind.format:
+            self._run.append((member.kind.format, name))
+        elif self.flexible:
+            self._compact_bytes(member, name, nullable=nullable)
+        else:
+            self._bytes(member, name, nullable=nullable)
+
+    def _struct(self, kind: type[Struct], name: str, *, nullable: bool) -> None:
+        if not nullable:
+            result = self.structure(kind)
+            self.settle()
+            self.source.line(f"{name} = {result}")
+            return
+        presence, base = self.source.name("present"), self.source.name("p")
+        self._run.append(("b", presence))
+        self.settle()
+        with self._branch(f"if {presence} < 0:", base):
+            self.source.line(f"{name} = None")
+        with self._branch("else:", base):
+            result = self.structure(kind)
+            self.settle()
+            self.source.line(f"{name} = {result}")
+        self._move(base)
+
+    def _compact_bytes(self, member: Member, name: str, *, nullable: bool) -> None:
+        """``n``, then n - 1 bytes; n = 0 is null."""
+        n, base = self.source.name("n"), self.source.name("p")
+        decode = ".decode()" if member.kind.name == "string" else ""
+        self._byte(n)
+        self._long(n)
+        if nullable:
+            with self.source.block(f"if {n}:"):
+                self.source.line(f"{base} = {self.at()} + {n}")
+                self.source.line(f"{name} = b[{self.at(1)} : {base}]{decode}")
+            with self.source.block("else:"):
+                self.source.line(f"{base} = {self.at(1)}")
+                self.source.line(f"{name} = None")
+        else:
+            self.source.line(f"{base} = {self.at()} + ({n} or null({member.name!r}))")
+            self.source.line(f"{name} = b[{self.at(1)} : {base}]{decode}")
+        self._move(base)
+        self.unseen = True
+
+    def _long(self, n: str) -> None:
+        self.source.line(f"if {n} > 127: {n}, {self._base} = long(b, {self._base}, {self._offset})")
+
+    def _bytes(self, member: Member, name: str, *, nullable: bool) -> None:
+        """``n`` as 16 or 32 bits, then n bytes; n = -1 is null."""
+        n, base = self.source.name("n"), self.source.name("p")
+        decode = ".decode()" if member.kind.name == "string" else ""
+        self._run.append(("h" if decode else "i", n))
+        self.settle()
+        read = f"{name} = b[{self.at()} : {base}]{decode}"
+        if nullable:
+            with self.source.block(f"if {n} < 0:"):
+                self.source.line(f"if {n} != -1: bad_length({member.name!r}, {n})")
+                self.source.line(f"{base} = {self.at()}")
+                self.source.line(f"{name} = None")
+            with self.source.block("else:"):
+                self.source.line(f"{base} = {self.at()} + {n}")
+                self.source.line(read)
+        else:
+            self.source.line(f"if {n} < 0: bad_length({member.name!r}, {n})")
+            self.source.line(f"{base} = {self.at()} + {n}")
+            self.source.line(read)
+        self._move(base)
+        self.unseen = True
+
+    # Arrays.
+
+    def _array(self, member: Member, name: str, *, nullable: bool) -> None:
+        n, base = self.source.name("n"), self.source.name("p")
+        if self.flexible:
+            self._byte(n)
+            self._long(n)
+            self._offset += 1
+            self.source.line(
+                f"{n} -= 1" if nullable else f"{n} = ({n} or null({member.name!r})) - 1"
+            )
+        else:
+            self._run.append(("i", n))
+            self.settle()
+        if not nullable:
+            self._elements(member, name, n)
+            return
+        with self._branch(f"if {n} == -1:", base):
+            self.source.line(f"{name} = None")
+        with self._branch("else:", base):
+            self._elements(member, name, n)
+        self._move(base)
+        self.unseen = True
+
+    def _elements(self, member: Member, name: str, n: str) -> None:
+        base = self.source.name("p")
+        small = f"{n} < {_FEW}" if self.flexible else f"0 <= {n} < {_FEW}"
+        left = f"len(b) - {self._base} - {self._offset}"
+        if member.kind.format and member.kind.name != "uuid":
+            letter, size = member.kind.format, member.kind.size
+            table = self.source.constant(_unpackers(letter), letter * 2)
+            rare = f"unpack_many({member.name!r}, {n}, {letter!r}, {size}, {left})"
+            unpack = f"({table}[{n}] if {small} else {rare})"
+            self.source.line(f"{name} = [*{unpack}(b, {self.at()})]")
+            self.source.line(f"{base} = {self.at()} + {n} * {size}")
+            self._move(base)
+            return
+        least = member.kind.size or 1
+        if member.struct is not None:
+            least = least_size(member.struct, self.version, flexible=self.flexible)
+        self.source.line(f"{name} = []")
+        rare = f"many({member.name!r}, {n}, {least}, {left})"
+        head = f"for _ in times[{n}] if {small} else {rare}:"
+        self.source.line(f"{base} = {self.at()}")
+        self._move(base)
+        with self._branch(head, base):
+            self.source.line(f"{name}.append({self._element(member)})")
+        self._move(base)
+        self.unseen = True
+
+    def _element(self, member: Member) -> str:
+        if member.struct is not None:
+            item = self.structure(member.struct)
+        else:
+            value = self.source.name("item")
+            self._member(member._replace(array=False, optional=False), value)
+            item = f"uuid({value})" if member.kind.name == "uuid" else value
+        self.settle()
+        return item
+
+    # Tagged fields (KIP-482): a count, then tag, size and value of each; unknown ones are skipped.
+
+    def _tagged(self, members: tuple[Member, ...], names: dict[str, str]) -> None:
+        count = self.source.name("n")
+        self._byte(count)
+        for member in members:
+            self.source.line(f"{names[member.name]} = {self._default(member)}")
+        if members:
+            with self.source.block(f"if {count}:"):
+                self._known_tags(members, names)
+        else:
+            skip = f"{self._base} = skip_tags(b, {self._base}, {self._offset})"
+            self.source.line(f"if {count}: {skip}")
+        self._offset += 1
+        self.unseen = False
+
+    def _known_tags(self, members: tuple[Member, ...], names: dict[str, str]) -> None:
+        """Read them, and leave the base as if there had been none."""
+        before = self._base, self._offset
+        names = dict(names)
+        count, tag, stop, base = (self.source.name(stem) for stem in ("n", "tag", "stop", "p"))
+        self.source.line(f"{count}, {base} = varint(b, {self.at()})")
+        with self.source.block(f"for _ in range({count}):"):
+            self.source.line(f"{tag}, {base} = varint(b, {base})")
+            self.source.line(f"{stop}, {base} = varint(b, {base})")
+            self.source.line(f"{stop} += {base}")
+            for member in members:
+                with self.source.block(f"if {tag} == {member.field.tag}:"):
+                    self._move(base)
+                    name = names[member.name]
+                    self._member(member, name)
+                    self.settle()
+                    if member.kind.name == "uuid" and not member.array:
+                        self.source.line(f"{name} = uuid({name})")
+                    self.source.line(f"if {self.at()} != {stop}: bad_tag({member.name!r})")
+            self.source.line(f"{base} = {stop}")
+        self.source.line(f"if {base} > len(b): raise IndexError")
+        self._move(*before)
+        self.source.line(f"{self._base} = {base} - {self._offset + 1}")

@@ -1,0 +1,14 @@
+# Generated from the schemas of Apache Kafka 4.3.0 by tools/generate_messages.py. Do not edit.
+from __future__ import annotations
+
+from typing import ClassVar
+
+from mq.wire.fields import Message, versions
+
+
+class ClearElrRecord(Message):
+    API_KEY: ClassVar[int] = 28
+    VERSIONS: ClassVar[range] = versions(0, 0)
+    FLEXIBLE: ClassVar[int | None] = 0
+
+    topic_name: str = ""

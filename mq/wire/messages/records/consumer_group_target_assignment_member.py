@@ -1,0 +1,29 @@
+# Generated from the schemas of Apache Kafka 4.3.0 by tools/generate_messages.py. Do not edit.
+from __future__ import annotations
+
+from typing import ClassVar
+from uuid import UUID
+
+from mq.wire.fields import ZERO_UUID, Message, Struct, int32, versions
+
+
+class ConsumerGroupTargetAssignmentMemberKey(Message):
+    API_KEY: ClassVar[int] = 7
+    VERSIONS: ClassVar[range] = versions(0, 0)
+    FLEXIBLE: ClassVar[int | None] = None
+
+    group_id: str = ""
+    member_id: str = ""
+
+
+class TopicPartition(Struct):
+    topic_id: UUID = ZERO_UUID
+    partitions: list[int32] = []
+
+
+class ConsumerGroupTargetAssignmentMemberValue(Message):
+    API_KEY: ClassVar[int] = 7
+    VERSIONS: ClassVar[range] = versions(0, 0)
+    FLEXIBLE: ClassVar[int | None] = 0
+
+    topic_partitions: list[TopicPartition] = []

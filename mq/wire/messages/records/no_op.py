@@ -1,0 +1,12 @@
+# Generated from the schemas of Apache Kafka 4.3.0 by tools/generate_messages.py. Do not edit.
+from __future__ import annotations
+
+from typing import ClassVar
+
+from mq.wire.fields import Message, versions
+
+
+class NoOpRecord(Message):
+    API_KEY: ClassVar[int] = 20
+    VERSIONS: ClassVar[range] = versions(0, 0)
+    FLEXIBLE: ClassVar[int | None] = 0

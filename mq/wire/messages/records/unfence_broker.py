@@ -1,0 +1,15 @@
+# Generated from the schemas of Apache Kafka 4.3.0 by tools/generate_messages.py. Do not edit.
+from __future__ import annotations
+
+from typing import ClassVar
+
+from mq.wire.fields import Message, int32, int64, versions
+
+
+class UnfenceBrokerRecord(Message):
+    API_KEY: ClassVar[int] = 8
+    VERSIONS: ClassVar[range] = versions(0, 0)
+    FLEXIBLE: ClassVar[int | None] = 0
+
+    id: int32 = 0
+    epoch: int64 = 0

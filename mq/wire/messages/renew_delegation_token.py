@@ -1,0 +1,28 @@
+# Generated from the schemas of Apache Kafka 4.3.0 by tools/generate_messages.py. Do not edit.
+from __future__ import annotations
+
+from typing import ClassVar
+
+from mq.wire.fields import Request, Response, int16, int32, int64, versions
+
+
+class RenewDelegationTokenRequest(Request):
+    API_KEY: ClassVar[int] = 39
+    VERSIONS: ClassVar[range] = versions(1, 2)
+    FLEXIBLE: ClassVar[int | None] = 2
+
+    hmac: bytes = b""
+    renew_period_ms: int64 = 0
+
+
+class RenewDelegationTokenResponse(Response):
+    API_KEY: ClassVar[int] = 39
+    VERSIONS: ClassVar[range] = versions(1, 2)
+    FLEXIBLE: ClassVar[int | None] = 2
+
+    error_code: int16 = 0
+    expiry_timestamp_ms: int64 = 0
+    throttle_time_ms: int32 = 0
+
+
+RenewDelegationTokenRequest.RESPONSE = RenewDelegationTokenResponse

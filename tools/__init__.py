@@ -1,0 +1,1 @@
+"""Programs that build, check and test mq; none of them is shipped."""
