@@ -145,26 +145,17 @@ class Classes:
             return None
         bare = field["type"].removeprefix("[]")
         if bare not in PYTHON_TYPES and bare not in self.sources:
-            shared = self._shared.get(bare)
-            self._class(
-                bare,
-                "Struct",
-                [],
-                shared["fields"] if shared else field["fields"],
-                self.valid if shared else versions,
-            )
+            self._part(bare, field, versions)
         kind = PYTHON_TYPES.get(bare) or self.renamed.get(bare, bare)
         if field["type"].startswith("[]"):
             kind = f"list[{kind}]"
         nullable = parse_versions(field.get("nullableVersions", "none"), outer[-1])
-        null_here = [version for version in versions if version in nullable]
-        if null_here:
+        nullable_here = [version for version in versions if version in nullable]
+        facts = [f'"{text}"'] if versions != outer else []
+        if nullable_here:
             kind += " | None"
-        facts = []
-        if versions != outer:
-            facts.append(f'"{text}"')
-        if null_here and null_here != [*versions]:
-            facts.append(f'nullable="{field["nullableVersions"]}"')
+            if len(nullable_here) < len(versions):
+                facts.append(f'nullable="{field["nullableVersions"]}"')
         if "tag" in field:
             if field["taggedVersions"] != text:
                 raise ValueError(f"{self.name}.{field['name']} is tagged only in some versions")
@@ -175,7 +166,15 @@ class Classes:
         name = snake_case(field["name"])
         if keyword.iskeyword(name):
             raise ValueError(f"{self.name}.{name} is a keyword of Python")
-        return f"{name}: {annotation} = {self._default(field, bool(null_here))}"
+        return f"{name}: {annotation} = {self._default(field, bool(nullable_here))}"
+
+    def _part(self, name: str, field: Schema, versions: range) -> None:
+        """The class of a structure, declared inside ``field`` or once for several fields."""
+        shared = self._shared.get(name)
+        if shared:
+            self._class(name, "Struct", [], shared["fields"], self.valid)
+        else:
+            self._class(name, "Struct", [], field["fields"], versions)
 
     def _default(self, field: Schema, nullable: bool) -> str:
         kind, default = field["type"], field.get("default")
@@ -200,20 +199,25 @@ class Classes:
 
 
 def module_source(schemas: list[Schema]) -> str:
-    """A module with the classes of ``schemas``; parts of one name and one content are shared."""
+    """A module with the classes of ``schemas``; parts of one name and one content are shared.
+
+    Its annotations are evaluated on import: that is quicker than to parse them from strings later.
+    """
     clashing: set[str] = set()
     while True:  # renaming a part changes what it is a part of, which may clash in its turn
-        written: dict[str, dict[str, None]] = {}
+        contents: dict[str, set[str]] = {}
+        in_order: dict[str, None] = {}
         for schema in schemas:
             prefix = str(schema["type"]).capitalize()
             parts = Classes(schema, {name: prefix + name for name in clashing}).sources
+            in_order |= dict.fromkeys(parts.values())
             for name, source in parts.items():
-                written.setdefault(name, {})[source] = None
-        found = {name for name, sources in written.items() if len(sources) > 1}
+                contents.setdefault(name, set()).add(source)
+        found = {name for name, sources in contents.items() if len(sources) > 1}
         if found <= clashing:
             break
         clashing |= found
-    body = "\n\n".join(source for sources in written.values() for source in sources)
+    body = "\n\n".join(in_order)
     if {schema["type"] for schema in schemas} == {"request", "response"}:
         request, response = (schema["name"] for schema in schemas)
         body += f"\n\n{request}.RESPONSE = {response}\n"
@@ -222,9 +226,8 @@ def module_source(schemas: list[Schema]) -> str:
 
 def imports(body: str) -> str:
     """The import lines that ``body`` needs."""
-    lines = ["from __future__ import annotations\n"]
     needed = [name for name in ("Annotated", "ClassVar") if re.search(rf"\b{name}\[", body)]
-    lines.append(f"from typing import {', '.join(needed)}")
+    lines = [f"from typing import {', '.join(needed)}"]
     if re.search(r"\bUUID\b", body):
         lines.append("from uuid import UUID")
     used = [name for name in FIELDS_NAMES if re.search(rf"\b{name}\b", body)]

@@ -12,15 +12,16 @@ formats 0 and 1, which Kafka 4 dropped (KIP-724), are refused.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 import google_crc32c
+import msgspec
 
 from mq.errors import ErrorCode, KafkaError
 from mq.record import Headers
 from mq.wire.compression import Codec, compress, decompress
-from mq.wire.encoder import unsigned_varint
+from mq.wire.varint import UNSIGNED, read_signed_varint, signed_varint
 
 __all__ = [
     "CONTROL",
@@ -55,9 +56,10 @@ LOG_APPEND_TIME: Final = 0x08
 TRANSACTIONAL: Final = 0x10
 CONTROL: Final = 0x20
 
+_HEAD: Final = struct.Struct(">qiibI")
+_TAIL: Final = struct.Struct(">hiqqqhii")
 _HEADER: Final = struct.Struct(">qiibIhiqqqhii")
-_PLACE: Final = struct.Struct(">qi")  # what says where a batch ends: base offset and length
-_SUMMED: Final = 21  # the checksum covers everything from the attributes on
+_SUMMED: Final = _HEAD.size  # the checksum covers everything from the attributes on
 _UNCOUNTED: Final = 12  # the length field does not count itself nor the base offset
 
 
@@ -119,7 +121,7 @@ class BatchHeader(NamedTuple):
         return bool(self.attributes & LOG_APPEND_TIME)
 
 
-class BatchRecord(NamedTuple):
+class BatchRecord(msgspec.Struct, frozen=True, gc=False):
     """A record inside a batch."""
 
     key: bytes | None
@@ -139,11 +141,12 @@ def read_header(buffer: Buffer, position: int = 0) -> BatchHeader:
         KafkaError: fewer than 61 bytes are left (``CORRUPT_MESSAGE``).
     """
     try:
-        base, length, *rest = _HEADER.unpack_from(buffer, position)
+        fields = list(_HEADER.unpack_from(buffer, position))
     except struct.error as error:
         text = f"a batch has {len(buffer) - position} bytes, its header alone needs {HEADER_BYTES}"
         raise KafkaError(ErrorCode.CORRUPT_MESSAGE, text) from error
-    return BatchHeader(base, length + _UNCOUNTED, *rest)
+    fields[1] += _UNCOUNTED
+    return tuple.__new__(BatchHeader, fields)
 
 
 def check(buffer: Buffer, position: int = 0) -> BatchHeader:
@@ -227,22 +230,12 @@ def encode_batch(
     """
     if not records:
         raise ValueError("a batch needs at least one record")
-    header = BatchHeader(
-        base_offset=base_offset,
-        length=0,
-        leader_epoch=leader_epoch,
-        magic=MAGIC,
-        crc=0,
-        attributes=attributes,
-        last_offset_delta=len(records) - 1,
-        base_timestamp=0,
-        max_timestamp=0,
-        producer_id=producer.id,
-        producer_epoch=producer.epoch,
-        base_sequence=producer.base_sequence,
-        count=0,
-    )
-    return _assemble(header, records, range(len(records)))
+    first, latest, body = _encode_records(records, range(len(records)))
+    count = len(records)
+    tail = (attributes, count - 1, first, latest, *producer, count)
+    if attributes & CODEC_MASK:
+        body = compress(Codec(attributes & CODEC_MASK), body)
+    return _join(base_offset, leader_epoch, tail, body)
 
 
 def rewrite(header: BatchHeader, records: Sequence[BatchRecord]) -> bytes:
@@ -250,53 +243,63 @@ def rewrite(header: BatchHeader, records: Sequence[BatchRecord]) -> bytes:
 
     With none left, the header alone remains, as it does in Kafka's log to keep the last sequence.
     """
-    deltas = [record.offset - header.base_offset for record in records]
-    return _assemble(header, records, deltas)
+    first, latest, body = header.base_timestamp, header.max_timestamp, b""
+    if records:
+        deltas = [record.offset - header.base_offset for record in records]
+        first, latest, body = _encode_records(records, deltas)
+        body = compress(Codec(header.codec), body)
+        if header.has_append_time:
+            latest = header.max_timestamp
+    tail = (
+        header.attributes,
+        header.last_offset_delta,
+        first,
+        latest,
+        header.producer_id,
+        header.producer_epoch,
+        header.base_sequence,
+        len(records),
+    )
+    return _join(header.base_offset, header.leader_epoch, tail, body)
 
 
-def _assemble(header: BatchHeader, records: Sequence[BatchRecord], deltas: Sequence[int]) -> bytes:
-    first = records[0].timestamp if records else header.base_timestamp
-    latest = max((record.timestamp for record in records), default=header.max_timestamp)
-    if header.has_append_time:
-        latest = header.max_timestamp
-    body = b"".join(
+def _join(base_offset: int, leader_epoch: int, tail: tuple[int, ...], body: bytes) -> bytes:
+    summed = _TAIL.pack(*tail) + body
+    length = _SUMMED - _UNCOUNTED + len(summed)
+    head = _HEAD.pack(base_offset, length, leader_epoch, MAGIC, google_crc32c.value(summed))
+    return head + summed
+
+
+def _encode_records(
+    records: Sequence[BatchRecord], deltas: Iterable[int]
+) -> tuple[int, int, bytes]:
+    """The first time, the latest time, and the bytes of ``records`` at these offset deltas."""
+    first = records[0].timestamp
+    latest = max(record.timestamp for record in records)
+    parts = [
         _encode_record(record, record.timestamp - first, delta)
         for record, delta in zip(records, deltas, strict=True)
-    )
-    if records:
-        body = compress(Codec(header.codec), body)
-    finished = header._replace(
-        length=HEADER_BYTES - _UNCOUNTED + len(body),
-        base_timestamp=first,
-        max_timestamp=latest,
-        count=len(records),
-    )
-    crc = google_crc32c.value(_HEADER.pack(*finished)[_SUMMED:] + body)
-    return _HEADER.pack(*finished._replace(crc=crc)) + body
+    ]
+    return first, latest, b"".join(parts)
 
 
 def _encode_record(record: BatchRecord, timestamp_delta: int, offset_delta: int) -> bytes:
-    parts = [b"\0", _varint(timestamp_delta), _varint(offset_delta)]
-    _append_bytes(parts, record.key)
-    _append_bytes(parts, record.value)
-    parts.append(_varint(len(record.headers)))
+    parts = [
+        b"\0",  # attributes, of which there are none
+        signed_varint(timestamp_delta),
+        signed_varint(offset_delta),
+        _encode_bytes(record.key),
+        _encode_bytes(record.value),
+        UNSIGNED[len(record.headers) << 1],
+    ]
     for name, value in record.headers:
-        _append_bytes(parts, name.encode())
-        _append_bytes(parts, value)
+        parts += (_encode_bytes(name.encode()), _encode_bytes(value))
     body = b"".join(parts)
-    return _varint(len(body)) + body
+    return UNSIGNED[len(body) << 1] + body
 
 
-def _append_bytes(parts: list[bytes], value: bytes | None) -> None:
-    if value is None:
-        parts.append(b"\x01")  # -1
-    else:
-        parts += (_varint(len(value)), value)
-
-
-def _varint(value: int) -> bytes:
-    """Zigzag: the sign moves to the lowest bit, so that small negative numbers stay short."""
-    return unsigned_varint(value << 1 if value >= 0 else ~(value << 1))
+def _encode_bytes(value: bytes | None) -> bytes:
+    return b"\x01" if value is None else UNSIGNED[len(value) << 1] + value
 
 
 # --- reading ---------------------------------------------------------------------------------
@@ -313,12 +316,13 @@ def decode_batch(
             :func:`mq.wire.compression.decompress` and :func:`read_header`.
     """
     header = read_header(buffer, position)
-    if header.codec > Codec.ZSTD:
-        text = f"there is no codec {header.codec}"
+    codec = header.codec
+    if codec > Codec.ZSTD:
+        text = f"there is no codec {codec}"
         raise KafkaError(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, text)
     body = bytes(buffer[position + HEADER_BYTES : position + header.length])
-    if header.count > 0:
-        body = decompress(Codec(header.codec), body, bytes_max)
+    if codec and header.count > 0:
+        body = decompress(Codec(codec), body, bytes_max)
     try:
         return _decode_records(header, body)
     except (IndexError, ValueError) as error:
@@ -327,21 +331,33 @@ def decode_batch(
 
 
 def _decode_records(header: BatchHeader, body: bytes) -> list[BatchRecord]:
+    """All records. Numbers of one byte that are not negative are read in place, for speed: a byte
+    with neither the highest bit (more follows) nor the lowest (negative) is twice the number.
+
+    Nothing moves the position backwards, so one comparison at the end of a record finds every
+    length that was wrong.
+    """
     records: list[BatchRecord] = []
-    fixed_time = header.max_timestamp if header.has_append_time else None
+    base_offset, base_time = header.base_offset, header.base_timestamp
+    append_time = header.max_timestamp if header.has_append_time else None
     end = len(body)
     if not 0 <= header.count <= end:
         raise ValueError(f"{header.count} records in {end} bytes")
     position = 0
     for _ in range(header.count):
-        length, position = _read_varint(body, position)
+        length, position = read_signed_varint(body, position)
         stop = position + length
-        if length < 0 or stop > end:
-            raise ValueError(f"a record of {length} bytes, {end - position} are left")
-        timestamp_delta, position = _read_varint(body, position + 1)  # attributes are unused
-        offset_delta, position = _read_varint(body, position)
-        key, position = _read_bytes(body, position, stop)
-        value, position = _read_bytes(body, position, stop)
+        position += 1  # past the attributes, of which there are none
+        if (twice := body[position]) & 0x81:
+            time, position = read_signed_varint(body, position)
+        else:
+            time, position = twice >> 1, position + 1
+        if (twice := body[position]) & 0x81:
+            offset, position = read_signed_varint(body, position)
+        else:
+            offset, position = twice >> 1, position + 1
+        key, position = _read_bytes(body, position)
+        value, position = _read_bytes(body, position)
         headers: Headers = ()
         if body[position]:
             headers, position = _read_headers(body, position, stop)
@@ -349,52 +365,36 @@ def _decode_records(header: BatchHeader, body: bytes) -> list[BatchRecord]:
             position += 1
         if position != stop:
             raise ValueError(f"a record of {length} bytes ends {stop - position} bytes early")
-        timestamp = header.base_timestamp + timestamp_delta if fixed_time is None else fixed_time
-        offset = header.base_offset + offset_delta
-        records.append(BatchRecord(key, value, headers, timestamp, offset))
+        time = base_time + time if append_time is None else append_time
+        records.append(BatchRecord(key, value, headers, time, base_offset + offset))
     if position != end:
         raise ValueError(f"{end - position} bytes follow its last record")
     return records
 
 
 def _read_headers(body: bytes, position: int, stop: int) -> tuple[Headers, int]:
-    count, position = _read_varint(body, position)
+    count, position = read_signed_varint(body, position)
     if not 0 <= count <= stop - position:
         raise ValueError(f"{count} headers in {stop - position} bytes")
     headers: list[tuple[str, bytes | None]] = []
     for _ in range(count):
-        name, position = _read_bytes(body, position, stop)
+        name, position = _read_bytes(body, position)
         if name is None:
             raise ValueError("the name of a header is null")
-        value, position = _read_bytes(body, position, stop)
+        value, position = _read_bytes(body, position)
         headers.append((name.decode(), value))
     return tuple(headers), position
 
 
-def _read_bytes(body: bytes, position: int, stop: int) -> tuple[bytes | None, int]:
-    length, position = _read_varint(body, position)
-    if length == -1:
-        return None, position
-    end = position + length
-    if not position <= end <= stop:
-        raise ValueError(f"{length} bytes where {stop - position} are left")
-    return body[position:end], end
-
-
-def _read_varint(body: bytes, position: int) -> tuple[int, int]:
-    """The zigzag number at ``position``, of at most 64 bits, and the position after it."""
-    value = body[position]
-    position += 1
-    if value > 0x7F:
-        value &= 0x7F
-        shift = 7
-        while True:
-            byte = body[position]
-            position += 1
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                break
-            shift += 7
-            if shift > 63:
-                raise ValueError("a varint is longer than 10 bytes")
-    return (value >> 1) ^ -(value & 1), position
+def _read_bytes(body: bytes, position: int) -> tuple[bytes | None, int]:
+    twice = body[position]
+    if not twice & 0x81:
+        end = position + 1 + (twice >> 1)
+        return body[position + 1 : end], end
+    length, position = read_signed_varint(body, position)
+    if length >= 0:
+        end = position + length
+        return body[position:end], end
+    if length != -1:
+        raise ValueError(f"a key or a value of {length} bytes")
+    return None, position

@@ -24,8 +24,9 @@ from uuid import UUID
 from mq.errors import PeerError
 from mq.wire.fields import ZERO_UUID, Member, Message, Struct, layout
 from mq.wire.source import Source
+from mq.wire.varint import read_unsigned_varint
 
-__all__ = ["compile_decoder", "read_unsigned_varint"]
+__all__ = ["compile_decoder"]
 
 Decoder = Callable[[bytes, int], tuple[Any, int]]
 Unpack = Callable[[bytes, int], tuple[Any, ...]]
@@ -34,28 +35,6 @@ UUIDS_REMEMBERED: Final = 4096  # topic ids come with every fetch; making a UUID
 
 
 # --- what the written functions call, mostly when something is rare or wrong --------------------
-
-
-def read_unsigned_varint(buffer: bytes, position: int) -> tuple[int, int]:
-    """The varint at ``position`` and the position after it.
-
-    Raises:
-        ValueError: it does not fit 32 bits.
-        IndexError: the buffer ends within it.
-    """
-    value = shift = 0
-    while True:
-        byte = buffer[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            break
-        shift += 7
-        if shift > 28:
-            raise ValueError("a varint is longer than 5 bytes")
-    if value > 0xFFFFFFFF:
-        raise ValueError("a varint does not fit 32 bits")
-    return value, position
 
 
 def _long(buffer: bytes, position: int, offset: int) -> tuple[int, int]:
@@ -73,24 +52,18 @@ def _null(name: str) -> int:
     raise ValueError(f"{name} must not be null")
 
 
-def _bad_length(name: str, length: int) -> None:
-    if length == -1:
-        _null(name)
-    raise ValueError(f"{name} has length {length}")
-
-
 def _many(name: str, count: int, least: int, left: int) -> range:
     """What to loop over for a count of elements, of ``least`` bytes each, that is not small."""
     if count < 0:
-        _bad_length(name, count)
+        _null(name)
     if count * least > left:
         raise ValueError(f"{name} claims {count} elements in {max(left, 0)} bytes")
     return range(count)
 
 
-def _unpack_many(name: str, count: int, letter: str, least: int, left: int) -> Unpack:
+def _unpack_many(name: str, count: int, letter: str, left: int) -> Unpack:
     """How to unpack a count of numbers that is not small."""
-    _many(name, count, least, left)
+    _many(name, count, struct.calcsize(letter), left)
     return struct.Struct(f">{count}{letter}").unpack_from
 
 
@@ -110,30 +83,49 @@ def _skip_tags(buffer: bytes, position: int, offset: int) -> int:
     return end - offset - 1
 
 
-@functools.lru_cache(UUIDS_REMEMBERED)
-def _uuid(raw: bytes) -> UUID:
-    return UUID(bytes=raw) if any(raw) else ZERO_UUID
+class _Uuids(dict[bytes, UUID]):
+    """UUIDs by their bytes. It starts anew when full: what is in use comes back at once."""
+
+    def __missing__(self, raw: bytes) -> UUID:
+        if len(self) >= UUIDS_REMEMBERED:
+            self.clear()
+        self[raw] = value = UUID(bytes=raw) if any(raw) else ZERO_UUID
+        return value
 
 
-_FEW: Final = 120  # counts below this are looked up in tables, and too small to do harm
+class _Null:
+    """What stands in a table for the count of an array that must not be null."""
+
+    def __iter__(self) -> Iterator[None]:
+        raise ValueError("an array must not be null")
+
+    def __call__(self, _buffer: bytes, _position: int) -> tuple[Any, ...]:
+        raise ValueError("an array must not be null")
+
+
+# Counts below this are looked up in tables; they are too small to do harm. Compact counts are one
+# more than what they count, and 0 is null.
+_FEW: Final = 120
 _TIMES: Final = tuple((None,) * count for count in range(_FEW))  # quicker to loop over than range
+_COMPACT_TIMES: Final = (_Null(), *_TIMES[: _FEW - 1])
 
 
 @functools.cache
-def _unpackers(letter: str) -> tuple[Unpack, ...]:
+def _unpackers(letter: str, *, compact: bool) -> tuple[Unpack, ...]:
     """How to unpack n numbers, for each small n."""
-    return tuple(struct.Struct(f">{count}{letter}").unpack_from for count in range(_FEW))
+    table = tuple(struct.Struct(f">{n}{letter}").unpack_from for n in range(_FEW))
+    return (_Null(), *table[: _FEW - 1]) if compact else table
 
 
 _SCOPE: Final = {
     "long": _long,
     "null": _null,
-    "bad_length": _bad_length,
     "many": _many,
     "times": _TIMES,
+    "compact_times": _COMPACT_TIMES,
     "bad_tag": _bad_tag,
     "skip_tags": _skip_tags,
-    "uuid": _uuid,
+    "uuids": _Uuids(),
     "unpack_many": _unpack_many,
     "varint": read_unsigned_varint,
     "ZERO_UUID": ZERO_UUID,
@@ -169,7 +161,7 @@ def _unreadable(title: str, error: Exception) -> PeerError:
     return PeerError(f"{title} cannot be read: {cause}")
 
 
-def least_size(kind: type[Struct], version: int, *, flexible: bool) -> int:
+def _least_size(kind: type[Struct], version: int, *, flexible: bool) -> int:
     """The fewest bytes that a ``kind`` can take."""
     total = 1 if flexible else 0
     for member in layout(kind, version).plain:
@@ -230,7 +222,7 @@ class _Reader:
         ]
         for place, member in enumerate(shape.members):
             if member.kind.name == "uuid" and not member.array and member in shape.plain:
-                arguments[place] = f"uuid({arguments[place]})"
+                arguments[place] = f"uuids[{arguments[place]}]"
         while arguments and shape.members[len(arguments) - 1] in shape.absent:
             arguments.pop()
         return f"{self.source.constant(kind)}({', '.join(arguments)})"
@@ -298,46 +290,76 @@ class _Reader:
     def _compact_bytes(self, member: Member, name: str, *, nullable: bool) -> None:
         """``n``, then n - 1 bytes; n = 0 is null."""
         n, base = self.source.name("n"), self.source.name("p")
-        decode = ".decode()" if member.kind.name == "string" else ""
+        is_string = member.kind.name == "string"
         self._byte(n)
-        self._long(n)
+        read = f"{name} = b[{self.at(1)} : {base}]{'.decode()' if is_string else ''}"
         if nullable:
-            with self.source.block(f"if {n}:"):
-                self.source.line(f"{base} = {self.at()} + {n}")
-                self.source.line(f"{name} = b[{self.at(1)} : {base}]{decode}")
-            with self.source.block("else:"):
-                self.source.line(f"{base} = {self.at(1)}")
-                self.source.line(f"{name} = None")
-        else:
-            self.source.line(f"{base} = {self.at()} + ({n} or null({member.name!r}))")
-            self.source.line(f"{name} = b[{self.at(1)} : {base}]{decode}")
-        self._move(base)
-        self.unseen = True
-
-    def _long(self, n: str) -> None:
-        self.source.line(f"if {n} > 127: {n}, {self._base} = long(b, {self._base}, {self._offset})")
-
-    def _bytes(self, member: Member, name: str, *, nullable: bool) -> None:
-        """``n`` as 16 or 32 bits, then n bytes; n = -1 is null."""
-        n, base = self.source.name("n"), self.source.name("p")
-        decode = ".decode()" if member.kind.name == "string" else ""
-        self._run.append(("h" if decode else "i", n))
-        self.settle()
-        read = f"{name} = b[{self.at()} : {base}]{decode}"
-        if nullable:
-            with self.source.block(f"if {n} < 0:"):
-                self.source.line(f"if {n} != -1: bad_length({member.name!r}, {n})")
-                self.source.line(f"{base} = {self.at()}")
-                self.source.line(f"{name} = None")
-            with self.source.block("else:"):
+            with self.source.block(f"if {n} > 1:"):
+                self._long(n, is_long=member.kind.name == "records")
                 self.source.line(f"{base} = {self.at()} + {n}")
                 self.source.line(read)
+            with self.source.block("else:"):
+                empty = "''" if is_string else "b''"
+                self.source.line(f"{base} = {self.at(1)}")
+                self.source.line(f"{name} = {empty} if {n} else None")
         else:
-            self.source.line(f"if {n} < 0: bad_length({member.name!r}, {n})")
-            self.source.line(f"{base} = {self.at()} + {n}")
+            self._long(n, is_long=member.kind.name == "records")
+            self.source.line(f"{base} = {self.at()} + ({n} or null({member.name!r}))")
             self.source.line(read)
         self._move(base)
         self.unseen = True
+
+    def _long(self, n: str, *, is_long: bool = False) -> None:
+        """Read on if a length has more than one byte, which is the rule if ``is_long``."""
+        long = f"{n}, {self._base} = long(b, {self._base}, {self._offset})"
+        if not is_long:
+            self.source.line(f"if {n} > 127: {long}")
+            return
+        with self.source.block(f"if {n} > 127:"):
+            self.source.line(f"left = b[{self.at(1)}]")
+            self.source.line(f"if left > 127: {long}")
+            self.source.line(f"else: {n} += (left << 7) - 128; {self._base} += 1")
+
+    # Outside flexible versions a negative length is null, whichever it is: so Kafka reads it.
+
+    def _bytes(self, member: Member, name: str, *, nullable: bool) -> None:
+        """``n`` as 16 or 32 bits, then n bytes."""
+        is_string = member.kind.name == "string"
+        if is_string and not self._run:
+            self._text(member, name, nullable=nullable)
+            return
+        n, base = self.source.name("n"), self.source.name("p")
+        self._run.append(("h" if is_string else "i", n))
+        self.settle()
+        with self.source.block(f"if {n} < 0:"):
+            self._null(member, name, base, nullable=nullable)
+        with self.source.block("else:"):
+            self.source.line(f"{base} = {self.at()} + {n}")
+            self.source.line(f"{name} = b[{self.at()} : {base}]{'.decode()' if is_string else ''}")
+        self._move(base)
+        self.unseen = True
+
+    def _text(self, member: Member, name: str, *, nullable: bool) -> None:
+        """A string whose two bytes of length stand alone: quicker to look at than to unpack."""
+        n, base, at = self.source.name("n"), self.source.name("p"), self.at()
+        low = f"b[{self.at(1)}]"
+        self._offset += 2
+        with self.source.block(f"if b[{at}] > 127:"):
+            self._null(member, name, base, nullable=nullable)
+        with self.source.block("else:"):
+            self.source.line(f"{n} = {low}")
+            self.source.line(f"if b[{at}]: {n} += b[{at}] << 8")
+            self.source.line(f"{base} = {self.at()} + {n}")
+            self.source.line(f"{name} = b[{self.at()} : {base}].decode()")
+        self._move(base)
+        self.unseen = True
+
+    def _null(self, member: Member, name: str, base: str, *, nullable: bool) -> None:
+        if nullable:
+            self.source.line(f"{base} = {self.at()}")
+            self.source.line(f"{name} = None")
+        else:
+            self.source.line(f"null({member.name!r})")
 
     # Arrays.
 
@@ -345,18 +367,14 @@ class _Reader:
         n, base = self.source.name("n"), self.source.name("p")
         if self.flexible:
             self._byte(n)
-            self._long(n)
-            self._offset += 1
-            self.source.line(
-                f"{n} -= 1" if nullable else f"{n} = ({n} or null({member.name!r})) - 1"
-            )
         else:
             self._run.append(("i", n))
             self.settle()
         if not nullable:
             self._elements(member, name, n)
             return
-        with self._branch(f"if {n} == -1:", base):
+        with self._branch(f"if {n} {'== 0' if self.flexible else '< 0'}:", base):
+            self._offset += self.flexible
             self.source.line(f"{name} = None")
         with self._branch("else:", base):
             self._elements(member, name, n)
@@ -364,30 +382,50 @@ class _Reader:
         self.unseen = True
 
     def _elements(self, member: Member, name: str, n: str) -> None:
-        base = self.source.name("p")
-        small = f"{n} < {_FEW}" if self.flexible else f"0 <= {n} < {_FEW}"
-        left = f"len(b) - {self._base} - {self._offset}"
         if member.kind.format and member.kind.name != "uuid":
-            letter, size = member.kind.format, member.kind.size
-            table = self.source.constant(_unpackers(letter), letter * 2)
-            rare = f"unpack_many({member.name!r}, {n}, {letter!r}, {size}, {left})"
-            unpack = f"({table}[{n}] if {small} else {rare})"
-            self.source.line(f"{name} = [*{unpack}(b, {self.at()})]")
-            self.source.line(f"{base} = {self.at()} + {n} * {size}")
-            self._move(base)
+            self._numbers(member, name, n)
             return
         least = member.kind.size or 1
         if member.struct is not None:
-            least = least_size(member.struct, self.version, flexible=self.flexible)
+            least = _least_size(member.struct, self.version, flexible=self.flexible)
+        times, base = self.source.name("times"), self.source.name("p")
+        self._either(n, f"{times} = {'compact_times' if self.flexible else 'times'}[{n}]")
+        self._or_many(n, f"{times} = many({member.name!r}, @, {least}, left)")
         self.source.line(f"{name} = []")
-        rare = f"many({member.name!r}, {n}, {least}, {left})"
-        head = f"for _ in times[{n}] if {small} else {rare}:"
         self.source.line(f"{base} = {self.at()}")
         self._move(base)
-        with self._branch(head, base):
+        with self._branch(f"for _ in {times}:", base):
             self.source.line(f"{name}.append({self._element(member)})")
         self._move(base)
         self.unseen = True
+
+    def _numbers(self, member: Member, name: str, n: str) -> None:
+        letter, size = member.kind.format, member.kind.size
+        table = self.source.constant(_unpackers(letter, compact=self.flexible), letter * 2)
+        after = f"(b, {self.at(self.flexible)})"
+        empty = 1 if self.flexible else 0
+        with self.source.block(f"if {n} == {empty}:"):
+            self.source.line(f"{name} = []")
+        self._either(n, f"{name} = [*{table}[{n}]{after}]", "elif")
+        self._or_many(n, f"{name} = [*unpack_many({member.name!r}, @, {letter!r}, left){after}]")
+        base = self.source.name("p")
+        self.source.line(f"{base} = {self._base} + {n} * {size}")
+        self._move(base, self._offset - size * empty)
+        self.unseen = True
+
+    def _either(self, n: str, line: str, word: str = "if") -> None:
+        """``line`` is for the few elements that arrays usually have."""
+        few = f"{n} < {_FEW}" if self.flexible else f"0 <= {n} < {_FEW}"
+        self.source.line(f"{word} {few}: {line}")
+
+    def _or_many(self, n: str, line: str) -> None:
+        """``line`` is for many of them, with @ for their number; the position is after it."""
+        with self.source.block("else:"):
+            if self.flexible:
+                self._long(n)
+                self._offset += 1
+            self.source.line(f"left = len(b) - {self._base} - {self._offset}")
+            self.source.line(line.replace("@", f"{n} - 1" if self.flexible else n))
 
     def _element(self, member: Member) -> str:
         if member.struct is not None:
@@ -395,15 +433,18 @@ class _Reader:
         else:
             value = self.source.name("item")
             self._member(member._replace(array=False, optional=False), value)
-            item = f"uuid({value})" if member.kind.name == "uuid" else value
+            item = f"uuids[{value}]" if member.kind.name == "uuid" else value
         self.settle()
         return item
 
     # Tagged fields (KIP-482): a count, then tag, size and value of each; unknown ones are skipped.
 
     def _tagged(self, members: tuple[Member, ...], names: dict[str, str]) -> None:
-        count = self.source.name("n")
-        self._byte(count)
+        if self._run:
+            count = self.source.name("n")
+            self._byte(count)
+        else:
+            count = f"b[{self.at()}]"
         for member in members:
             self.source.line(f"{names[member.name]} = {self._default(member)}")
         if members:
@@ -432,7 +473,7 @@ class _Reader:
                     self._member(member, name)
                     self.settle()
                     if member.kind.name == "uuid" and not member.array:
-                        self.source.line(f"{name} = uuid({name})")
+                        self.source.line(f"{name} = uuids[{name}]")
                     self.source.line(f"if {self.at()} != {stop}: bad_tag({member.name!r})")
             self.source.line(f"{base} = {stop}")
         self.source.line(f"if {base} > len(b): raise IndexError")

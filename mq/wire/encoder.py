@@ -18,30 +18,11 @@ from uuid import UUID
 from mq.errors import ErrorCode, KafkaError
 from mq.wire.fields import ZERO_UUID, Member, Message, Struct, layout
 from mq.wire.source import Source
+from mq.wire.varint import UNSIGNED
 
-__all__ = ["compile_encoder", "unsigned_varint"]
+__all__ = ["compile_encoder"]
 
 Encoder = Callable[[Any], list[Any]]
-
-
-def unsigned_varint(value: int) -> bytes:
-    """``value`` in base 128, seven bits a byte, the lowest first (KIP-482)."""
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-class _Short(dict[int, bytes]):
-    """The varints of lengths as they are met: nearly all are short, and few are ever different."""
-
-    def __missing__(self, value: int) -> bytes:
-        encoded = unsigned_varint(value)
-        if value < 1 << 14:
-            self[value] = encoded
-        return encoded
 
 
 class _Packers(dict[int, Callable[..., bytes]]):
@@ -73,7 +54,6 @@ def _unwritable(title: str, error: Exception) -> Exception:
     return ValueError(f"{title} cannot be written: {error}")
 
 
-_VARINT: Final = _Short()
 _PACKERS: Final = {letter: _Packers(letter) for letter in "?bhiqHId"}
 
 
@@ -258,7 +238,7 @@ def _uuid_bytes(value: UUID) -> bytes:
 
 _ZERO: Final = bytes(16)
 _SCOPE: Final = {
-    "varint": _VARINT,
+    "varint": UNSIGNED,
     "missing": _missing,
     "uuid_bytes": _uuid_bytes,
     "BAD": (struct.error, AttributeError, TypeError, MissingFieldError),

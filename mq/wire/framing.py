@@ -15,14 +15,17 @@ to serve, only which ones exist.
 
 from __future__ import annotations
 
+import functools
 import struct
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+import msgspec
 
 from mq.errors import PeerError
 from mq.wire import schema
-from mq.wire.decoder import read_unsigned_varint
 from mq.wire.fields import Message, Request, Response
 from mq.wire.messages import REQUESTS
+from mq.wire.varint import read_unsigned_varint
 
 __all__ = [
     "FRAME_BYTES_MAX",
@@ -47,7 +50,7 @@ _UNTAGGED: Final = struct.Struct(">ii")
 _TAGGED: Final = struct.Struct(">iix")
 
 
-class RequestHeader(NamedTuple):
+class RequestHeader(msgspec.Struct, frozen=True, gc=False):
     """Who asks what. ``client_id`` is whatever the client calls itself."""
 
     api_key: int
@@ -151,14 +154,25 @@ def parse_header(frame: bytes) -> tuple[RequestHeader, int]:
         elif length != -1:
             raise ValueError(f"a client id of length {length}")
         header = RequestHeader(key, version, correlation_id, client_id)
-        kind = REQUESTS.get(key)
-        if kind is None or version not in kind.VERSIONS:
+        flexible = _request_is_flexible(key, version)
+        if flexible is None:
             raise UnsupportedRequestError(header)
-        if _flexible(kind, version):
+        if flexible:
             position = _skip_tags(frame, position)
+        if position > len(frame):
+            raise IndexError("the bytes end too early")
     except (struct.error, IndexError, ValueError) as error:
         raise PeerError(f"a request header cannot be read: {error}") from error
     return header, position
+
+
+@functools.lru_cache(1024)  # there are some 400 versions, and no end of nonsense
+def _request_is_flexible(key: int, version: int) -> bool | None:
+    """Whether it has flexible headers; None if there is no such API or version."""
+    kind = REQUESTS.get(key)
+    if kind is None or version not in kind.VERSIONS:
+        return None
+    return _flexible(kind, version)
 
 
 def parse_request(frame: bytes) -> tuple[RequestHeader, Request]:

@@ -17,10 +17,9 @@ from typing import Final
 
 from mq.errors import PeerError
 from mq.wire import schema
-from mq.wire.decoder import read_unsigned_varint
-from mq.wire.encoder import unsigned_varint
 from mq.wire.fields import Message
 from mq.wire.messages import records
+from mq.wire.varint import UNSIGNED, read_unsigned_varint
 
 __all__ = [
     "GROUP",
@@ -102,8 +101,8 @@ def encode_metadata(record: Message, version: int = 0) -> bytes:
     Raises:
         KafkaError, ValueError: as :func:`mq.wire.schema.encode`.
     """
-    numbers = (_METADATA_FRAME, record.API_KEY, version)
-    return b"".join(map(unsigned_varint, numbers)) + schema.encode(record, version)
+    head = UNSIGNED[_METADATA_FRAME] + UNSIGNED[record.API_KEY] + UNSIGNED[version]
+    return head + schema.encode(record, version)
 
 
 def decode_metadata(value: bytes) -> Message | None:

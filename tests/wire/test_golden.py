@@ -23,7 +23,8 @@ def again(frame):
     version = frame.api_version
     if frame.is_request:
         header, request = framing.parse_request(frame.data)
-        assert header[:3] == (frame.api_key, version, frame.correlation_id)
+        assert (header.api_key, header.api_version) == (frame.api_key, version)
+        assert header.correlation_id == frame.correlation_id
         encoded = framing.encode_request(header.correlation_id, header.client_id, request, version)
     else:
         if (frame.api_key, version) == API_VERSIONS_5:
@@ -59,8 +60,8 @@ def test_api_versions_5_is_told_apart_with_its_header_intact(golden):
     for frame in asked:
         with pytest.raises(framing.UnsupportedRequestError) as caught:
             framing.parse_request(frame.data)
-        assert caught.value.header[:3] == (18, 5, frame.correlation_id)
-        assert caught.value.header.client_id == frame.client
+        header = caught.value.header
+        assert header == framing.RequestHeader(18, 5, frame.correlation_id, frame.client)
 
 
 def test_no_cut_of_a_captured_frame_reads_as_a_whole_one(served):

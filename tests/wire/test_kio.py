@@ -30,7 +30,7 @@ def test_kio_reads_what_we_write_and_we_read_what_it_writes(key, direction, a):
     kind = request if direction == "request" else request.RESPONSE
     load = getattr(kio.index, f"load_{direction}_schema")
 
-    @settings(max_examples=3, suppress_health_check=[*HealthCheck])
+    @settings(max_examples=2, suppress_health_check=[*HealthCheck])
     @given(st.data())
     def holds(data):
         for version in kind.VERSIONS:

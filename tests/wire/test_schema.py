@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import uuid
 
 import pytest
@@ -11,8 +12,6 @@ from hypothesis import strategies as st
 
 from mq.errors import ErrorCode, KafkaError, PeerError
 from mq.wire import schema
-from mq.wire.decoder import read_unsigned_varint
-from mq.wire.encoder import unsigned_varint
 from mq.wire.fields import layout
 from mq.wire.messages import REQUESTS
 from mq.wire.messages.api_versions import ApiVersion, ApiVersionsResponse, SupportedFeatureKey
@@ -32,9 +31,17 @@ from mq.wire.messages.fetch import (
 )
 from mq.wire.messages.heartbeat import HeartbeatRequest
 from mq.wire.messages.list_groups import ListGroupsRequest
-from mq.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
+from mq.wire.messages.metadata import (
+    MetadataRequest,
+    MetadataRequestTopic,
+    MetadataResponse,
+    MetadataResponsePartition,
+    MetadataResponseTopic,
+)
 from mq.wire.messages.offset_delete import OffsetDeleteRequest
 from mq.wire.messages.produce import ProduceRequest, ProduceResponse
+from mq.wire.messages.write_txn_markers import WriteTxnMarkersRequest
+from mq.wire.varint import read_signed_varint, read_unsigned_varint, signed_varint, unsigned_varint
 
 TOPIC_ID = uuid.UUID("00112233-4455-6677-8899-aabbccddeeff")
 
@@ -143,12 +150,33 @@ def test_varints_survive(number):
     assert read_unsigned_varint(b"x" + encoded, 1) == (number, 1 + len(encoded))
 
 
+@given(st.integers(-(2**63), 2**63 - 1))
+@example(-1)
+@example(-64)
+@example(-65)
+def test_signed_varints_survive(number):
+    encoded = signed_varint(number)
+    assert read_signed_varint(b"x" + encoded, 1) == (number, 1 + len(encoded))
+
+
 @pytest.mark.parametrize("length", [126, 127, 128, 16_382, 16_383, 16_384, 70_000])
 def test_long_values_survive_compact_and_not(length):
     for version in (3, 4):
         request = HeartbeatRequest("g" * length if version == 4 or length < 32_768 else "g")
         encoded = schema.encode(request, version)
         assert schema.decode(HeartbeatRequest, encoded, version)[0] == request
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 118, 119, 120, 121, 126, 127, 128, 255, 256, 20_000])
+@pytest.mark.parametrize("version", [8, 12])
+def test_arrays_of_any_size_survive(version, count):
+    numbers = [*range(count)]
+    partition = MetadataResponsePartition(replica_nodes=numbers, isr_nodes=numbers[:7])
+    topics = [MetadataResponseTopic(name="t", partitions=[partition])]
+    topics += [MetadataResponseTopic(name=str(n)) for n in numbers]
+    response = MetadataResponse(topics=topics)
+    encoded = schema.encode(response, version)
+    assert schema.decode(MetadataResponse, encoded, version) == (response, len(encoded))
 
 
 # --- what cannot be written ------------------------------------------------------------------
@@ -208,6 +236,17 @@ BAD = {
     ),
     "not UTF-8": (HeartbeatRequest, 3, b"\0\2\xff\xfe" + bytes(20)),
     "a count of 2**31 - 1": (OffsetDeleteRequest, 0, b"\0\1g\x7f\xff\xff\xff" + bytes(90)),
+    "a count of 2**31 - 1 numbers": (
+        WriteTxnMarkersRequest,
+        1,
+        b"\x02" + bytes(8) + bytes(2) + b"\1" + b"\x02\x02t" + b"\xff\xff\xff\xff\x07" + bytes(90),
+    ),
+    "null for an array of structures": (MetadataResponse, 12, bytes(4) + b"\0" + bytes(90)),
+    "null for an array of numbers": (
+        WriteTxnMarkersRequest,
+        1,
+        b"\x02" + bytes(8) + bytes(2) + b"\1" + b"\x02\x02t" + b"\0" + bytes(90),
+    ),
     "a negative count": (OffsetDeleteRequest, 0, b"\0\1g\xff\xff\xff\xfe" + bytes(90)),
     "a compact count of 2**32 - 2": (ListGroupsRequest, 4, b"\xff\xff\xff\xff\x0f" + bytes(90)),
     "a varint of 33 bits": (ListGroupsRequest, 4, b"\xff\xff\xff\xff\x1f" + bytes(90)),
@@ -232,9 +271,16 @@ BAD = {
 
 
 @pytest.mark.parametrize(("kind", "version", "data"), BAD.values(), ids=BAD)
-def test_bad_bytes_are_the_peers_fault(kind, version, data):
-    with pytest.raises(PeerError, match=f"{kind.__name__} v{version} cannot be read"):
-        schema.decode(kind, data, version)
+def test_bad_bytes_are_the_peers_fault_and_cost_nothing(kind, version, data):
+    read = schema.decoder(kind, version)
+    tracemalloc.start()
+    try:
+        with pytest.raises(PeerError, match=f"{kind.__name__} v{version} cannot be read"):
+            read(data, 0)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100_000
 
 
 @settings(max_examples=300)

@@ -1,6 +1,4 @@
 # Generated from the schemas of Apache Kafka 4.3.0 by tools/generate_messages.py. Do not edit.
-from __future__ import annotations
-
 from typing import ClassVar
 
 from mq.wire.fields import Request, Response, Struct, int16, int32, versions
@@ -22,12 +20,6 @@ class RequestEntryData(Struct):
     ops: list[OpData] = []
 
 
-class ResponseEntryData(Struct):
-    error_code: int16 = 0
-    error_message: str | None = ""
-    entity: list[EntityData] = []
-
-
 class AlterClientQuotasRequest(Request):
     API_KEY: ClassVar[int] = 49
     VERSIONS: ClassVar[range] = versions(0, 1)
@@ -35,6 +27,12 @@ class AlterClientQuotasRequest(Request):
 
     entries: list[RequestEntryData] = []
     validate_only: bool = False
+
+
+class ResponseEntryData(Struct):
+    error_code: int16 = 0
+    error_message: str | None = ""
+    entity: list[EntityData] = []
 
 
 class AlterClientQuotasResponse(Response):

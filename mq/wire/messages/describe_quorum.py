@@ -1,6 +1,4 @@
 # Generated from the schemas of Apache Kafka 4.3.0 by tools/generate_messages.py. Do not edit.
-from __future__ import annotations
-
 from typing import Annotated, ClassVar
 from uuid import UUID
 
@@ -22,25 +20,9 @@ class RequestPartitionData(Struct):
     partition_index: int32 = 0
 
 
-class ResponsePartitionData(Struct):
-    partition_index: int32 = 0
-    error_code: int16 = 0
-    error_message: Annotated[str | None, Field("2+", ignorable=True)] = ""
-    leader_id: int32 = 0
-    leader_epoch: int32 = 0
-    high_watermark: int64 = 0
-    current_voters: list[ReplicaState] = []
-    observers: list[ReplicaState] = []
-
-
 class RequestTopicData(Struct):
     topic_name: str = ""
     partitions: list[RequestPartitionData] = []
-
-
-class ResponseTopicData(Struct):
-    topic_name: str = ""
-    partitions: list[ResponsePartitionData] = []
 
 
 class DescribeQuorumRequest(Request):
@@ -57,6 +39,22 @@ class ReplicaState(Struct):
     log_end_offset: int64 = 0
     last_fetch_timestamp: Annotated[int64, Field("1+", ignorable=True)] = -1
     last_caught_up_timestamp: Annotated[int64, Field("1+", ignorable=True)] = -1
+
+
+class ResponsePartitionData(Struct):
+    partition_index: int32 = 0
+    error_code: int16 = 0
+    error_message: Annotated[str | None, Field("2+", ignorable=True)] = ""
+    leader_id: int32 = 0
+    leader_epoch: int32 = 0
+    high_watermark: int64 = 0
+    current_voters: list[ReplicaState] = []
+    observers: list[ReplicaState] = []
+
+
+class ResponseTopicData(Struct):
+    topic_name: str = ""
+    partitions: list[ResponsePartitionData] = []
 
 
 class Listener(Struct):

@@ -1,6 +1,4 @@
 # Generated from the schemas of Apache Kafka 4.3.0 by tools/generate_messages.py. Do not edit.
-from __future__ import annotations
-
 from typing import Annotated, ClassVar
 
 from mq.wire.fields import Field, Request, Response, Struct, int8, int16, int32, versions
