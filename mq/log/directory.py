@@ -1,0 +1,266 @@
+"""A data directory: all partitions of one broker, laid out as Kafka lays out a log directory.
+
+One process at a time holds the directory, by a lock on ``.lock``. A stop in order leaves
+``.kafka_cleanshutdown``, and the next start then scans nothing; it removes the marker before
+anything else happens, so that every other end counts as a crash.
+
+The three ``*-offset-checkpoint`` files tell a start after a crash where to look. They may lag
+behind, in which case it looks at more than it needs to.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal
+
+from mq.errors import ConfigurationError
+from mq.log import checkpoints
+from mq.log.config import LogConfig
+from mq.log.files import File, Files, OpenFiles
+from mq.log.loader import LOST_TOPIC_ID, LastStop, create_partition, load_partition
+from mq.log.partition import METADATA_FILE, Partition
+from mq.log.storage import Storage, storage_errors
+from mq.record import TopicPartition
+
+__all__ = ["DataDirectory"]
+
+NODE_ID: Final = 1
+
+LOCK_FILE: Final = ".lock"
+CLEAN_SHUTDOWN_FILE: Final = ".kafka_cleanshutdown"
+PROPERTIES_FILE: Final = "meta.properties"
+RECOVERY_POINTS_FILE: Final = "recovery-point-offset-checkpoint"
+LOG_STARTS_FILE: Final = "log-start-offset-checkpoint"
+HIGH_WATERMARKS_FILE: Final = "replication-offset-checkpoint"
+
+_PARTITION: Final = re.compile(r"(.+)-(\d+)")
+_DELETED: Final = re.compile(r".+-\d+\.[0-9a-f]{32}-delete")
+_NAME_BYTES_MAX: Final = 255
+
+logger = logging.getLogger(__name__)
+
+
+class DataDirectory:
+    """An open data directory. One thread owns it; :meth:`checkpoint` may run beside it.
+
+    Attributes:
+        path: where it is.
+        cluster_id, directory_id: who it is, in Kafka's spelling.
+        durable: whether the high watermark waits for syncs (durability ``sync``).
+        partitions: all that there are.
+    """
+
+    def __init__(self, path: Path, files: Files, lock: File, *, durable: bool) -> None:
+        """Use :meth:`open`."""
+        self.path = path
+        self.durable = durable
+        self.cluster_id = ""
+        self.directory_id = ""
+        self.partitions: dict[TopicPartition, Partition] = {}
+        self._files = files
+        self._lock: File | None = lock
+        self._checkpointing = threading.Lock()
+        self._storage = Storage(files, OpenFiles(files), durable, self._write_checkpoints)
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        now_ms: int,
+        durability: Literal["sync", "os"] = "sync",
+        files: Files | None = None,
+        config: LogConfig | None = None,
+    ) -> DataDirectory:
+        """Take the directory, making it if it is not there, and repair what a crash left.
+
+        Args:
+            now_ms: the broker's clock.
+            durability: ``sync``, readers see what is on stable storage; ``os``, what is appended.
+            files: the disk.
+            config: of all partitions, until their owner gives each its own.
+
+        Raises:
+            ConfigurationError: another process holds it, it is damaged beyond repair, or the
+                system refuses; the message says which.
+        """
+        files = files or Files()
+        try:
+            files.mkdir(path)
+            lock = files.lock(path / LOCK_FILE)
+            if lock is None:
+                raise ConfigurationError(
+                    f"{path} is in use by another broker; stop that one or choose another directory"
+                )
+            directory = cls(path, files, lock, durable=durability == "sync")
+            directory._identify(now_ms)
+            directory._load(config or LogConfig(), now_ms)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ConfigurationError(f"cannot open the data directory {path}: {reason}") from error
+        return directory
+
+    # --- partitions ------------------------------------------------------------------------------
+
+    def create_partition(
+        self, topic: str, index: int, topic_id: uuid.UUID, config: LogConfig
+    ) -> Partition:
+        """The partition of a topic, made if it is not there.
+
+        One that has lost its topic id (a crash right after it was made) is taken over. One of
+        another topic id belongs to a topic that was deleted before a crash, and is deleted now.
+
+        Raises:
+            KafkaError: KAFKA_STORAGE_ERROR.
+        """
+        name = TopicPartition(topic, index)
+        existing = self.partitions.get(name)
+        with storage_errors(f"create {name}"):
+            if existing is not None and existing.topic_id not in (topic_id, LOST_TOPIC_ID):
+                self.delete_partition(name)
+                existing = None
+            if existing is None:
+                existing = create_partition(
+                    self._storage, self.path / str(name), name, topic_id, config
+                )
+                self.partitions[name] = existing
+            elif existing.topic_id == LOST_TOPIC_ID:
+                data = checkpoints.encode_topic_id(topic_id)
+                self._files.replace(existing.path / METADATA_FILE, data)
+                existing.topic_id = topic_id
+        existing.config = config
+        return existing
+
+    def delete_partition(self, name: TopicPartition) -> None:
+        """Delete a partition, durably; who reads from it may go on.
+
+        Raises:
+            KeyError: there is none of this name.
+            KafkaError: KAFKA_STORAGE_ERROR.
+        """
+        partition = self.partitions.pop(name)
+        partition.mark_deleted()
+        ending = f"-{name.partition}.{uuid.uuid4().hex}-delete"
+        doomed = self.path / (name.topic[: _NAME_BYTES_MAX - len(ending)] + ending)
+        with storage_errors(f"delete {name}"):
+            self._files.rename(partition.path, doomed)
+            self._files.sync_directory(self.path)
+            self._remove(doomed)
+
+    def _remove(self, path: Path) -> None:
+        for name in self._files.names(path):
+            self._files.unlink(path / name)
+        self._files.rmdir(path)
+
+    # --- checkpoints and the end -----------------------------------------------------------------
+
+    def checkpoint(self) -> None:
+        """Write down how far everything is durable, so that a start after a crash scans little.
+
+        To be called every minute or so; any thread may. With durability ``os`` it also syncs
+        segments that were sealed.
+
+        Raises:
+            OSError: it failed; a sync that failed means what ``Partition.sync`` says.
+        """
+        if not self.durable:
+            for partition in list(self.partitions.values()):
+                partition.sync(sealed_only=True)
+        self._write_checkpoints()
+
+    def close(self) -> None:
+        """Stop in order: sync everything, leave the marker, let go of the directory.
+
+        Raises:
+            OSError: it failed; the next start recovers as from a crash.
+        """
+        try:
+            for partition in self.partitions.values():
+                partition.close()
+            self._write_checkpoints()
+            marker = checkpoints.encode_clean_shutdown(-1)
+            self._files.replace(self.path / CLEAN_SHUTDOWN_FILE, marker)
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of the directory as a crash would, without the marker of a stop in order."""
+        self._lock = None
+
+    def _write_checkpoints(self) -> None:
+        with self._checkpointing:
+            partitions = list(self.partitions.items())
+            log_starts = {
+                name: partition.log_start_offset
+                for name, partition in partitions
+                if partition.log_start_offset > partition.first_offset
+            }
+            # The recovery points first: a log start above them would be taken for damage.
+            points = {name: partition.recovery_point for name, partition in partitions}
+            high_watermarks = {name: partition.high_watermark for name, partition in partitions}
+            for file, offsets in (
+                (RECOVERY_POINTS_FILE, points),
+                (LOG_STARTS_FILE, log_starts),
+                (HIGH_WATERMARKS_FILE, high_watermarks),
+            ):
+                self._files.replace(self.path / file, checkpoints.encode_offsets(offsets))
+
+    # --- the start -------------------------------------------------------------------------------
+
+    def _identify(self, now_ms: int) -> None:
+        """Read who this directory is; make that up if it is new."""
+        path = self.path / PROPERTIES_FILE
+        data = self._files.read(path)
+        if data is None:
+            properties = {
+                "node.id": str(NODE_ID),
+                "directory.id": checkpoints.encode_uuid(uuid.uuid4()),
+                "version": "1",
+                "cluster.id": checkpoints.encode_uuid(uuid.uuid4()),
+            }
+            written_at = datetime.fromtimestamp(now_ms / 1000, UTC)
+            comment = written_at.strftime("%a %b %d %H:%M:%S UTC %Y")
+            self._files.replace(path, checkpoints.encode_properties(properties, comment))
+        else:
+            try:
+                properties = checkpoints.decode_properties(data)
+            except ValueError as error:
+                raise ConfigurationError(f"{path} is damaged: {error}") from error
+        self.cluster_id = properties["cluster.id"]
+        self.directory_id = properties.get("directory.id", "")
+
+    def _load(self, config: LogConfig, now_ms: int) -> None:
+        clean = self._files.exists(self.path / CLEAN_SHUTDOWN_FILE)
+        points = self._read_offsets(RECOVERY_POINTS_FILE)
+        log_starts = self._read_offsets(LOG_STARTS_FILE)
+        self._files.unlink(self.path / CLEAN_SHUTDOWN_FILE)
+        self._files.sync_directory(self.path)
+        for directory in self._files.directories(self.path):
+            if _DELETED.fullmatch(directory):
+                self._remove(self.path / directory)
+            elif match := _PARTITION.fullmatch(directory):
+                name = TopicPartition(match[1], int(match[2]))
+                point, log_start = points.get(name), log_starts.get(name, 0)
+                if point is not None and log_start > point and (clean or self.durable):
+                    logger.warning("%s: the log start %d cannot be, is ignored", name, log_start)
+                    log_start = 0
+                stop = LastStop(clean, point or 0, log_start)
+                self.partitions[name] = load_partition(
+                    self._storage, self.path / directory, name, config, stop, now_ms
+                )
+        self._write_checkpoints()
+
+    def _read_offsets(self, file: str) -> dict[TopicPartition, int]:
+        data = self._files.read(self.path / file)
+        if data is None:
+            return {}
+        try:
+            return checkpoints.decode_offsets(data)
+        except ValueError:
+            logger.warning("%s is damaged and not used", self.path / file)
+            return {}

@@ -1,0 +1,211 @@
+"""Kafka's indexes of a segment, as values over bytes: where an offset lies, when a time was.
+
+The offset index (``.index``) holds, about every ``index.interval.bytes``, the last offset of a
+batch and the position where that batch starts. The time index (``.timeindex``) holds, at the same
+places, the highest timestamp so far and the last offset of the batch that carries it, if that
+timestamp is higher than the one before. The transaction index (``.txnindex``) holds aborted
+transactions. Offsets in the first two are relative to the segment's base offset, so that they fit
+into 32 bits.
+
+An index is only a hint of where to begin reading: a lookup may land too early, and whoever reads on
+from there finds what he wants. An index that lands too late is broken, and readers can tell (see
+``Segment.find``): it is then built anew from the log, which alone is the truth.
+
+Nothing here knows of files. A growing index is kept over a bytearray, a finished one over a map.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from mq.log.files import Buffer
+
+__all__ = [
+    "NO_TIMESTAMP",
+    "RELATIVE_OFFSET_MAX",
+    "AbortedTransaction",
+    "GrowingIndexes",
+    "OffsetIndex",
+    "TimeIndex",
+]
+
+NO_TIMESTAMP: Final = -1
+RELATIVE_OFFSET_MAX: Final = 2**31 - 1
+
+_OFFSET_ENTRY: Final = struct.Struct(">ii")
+_TIME_ENTRY: Final = struct.Struct(">qi")
+_ABORTED: Final = struct.Struct(">hqqqq")
+_ABORTED_VERSION: Final = 0
+
+
+class OffsetIndex:
+    """Offset to position: 8 bytes an entry, both columns rising."""
+
+    ENTRY_SIZE: Final = _OFFSET_ENTRY.size
+
+    __slots__ = ("base_offset", "data")
+
+    def __init__(self, base_offset: int, data: Buffer | None = None) -> None:
+        self.base_offset = base_offset
+        self.data: Buffer = bytearray() if data is None else data
+
+    def __len__(self) -> int:
+        return len(self.data) // _OFFSET_ENTRY.size
+
+    def __getitem__(self, number: int) -> tuple[int, int]:
+        """The last offset and the position of the batch that entry ``number`` is about."""
+        relative, position = _OFFSET_ENTRY.unpack_from(self.data, number * _OFFSET_ENTRY.size)
+        return self.base_offset + relative, position
+
+    def append(self, last_offset: int, position: int) -> None:
+        """Add an entry; both numbers are higher than those of the entry before."""
+        assert isinstance(self.data, bytearray)
+        self.data += _OFFSET_ENTRY.pack(last_offset - self.base_offset, position)
+
+    def lookup(self, offset: int) -> tuple[int, int] | None:
+        """The last entry at or below ``offset``; None where there is none: read from the start."""
+        wanted = offset - self.base_offset
+        low, high = 0, len(self)
+        while low < high:
+            middle = (low + high) // 2
+            if _OFFSET_ENTRY.unpack_from(self.data, middle * _OFFSET_ENTRY.size)[0] <= wanted:
+                low = middle + 1
+            else:
+                high = middle
+        return self[low - 1] if low else None
+
+    def fits(self, size: int) -> bool:
+        """Whether this can be the index of a segment of ``size`` bytes, as far as its end tells."""
+        if len(self.data) % _OFFSET_ENTRY.size:
+            return False
+        if not len(self):
+            return True
+        offset, position = self[len(self) - 1]
+        return offset >= self.base_offset and 0 < position < size
+
+
+class TimeIndex:
+    """Timestamp to offset: 12 bytes an entry, timestamps rising, offsets never falling."""
+
+    ENTRY_SIZE: Final = _TIME_ENTRY.size
+
+    __slots__ = ("base_offset", "data")
+
+    def __init__(self, base_offset: int, data: Buffer | None = None) -> None:
+        self.base_offset = base_offset
+        self.data: Buffer = bytearray() if data is None else data
+
+    def __len__(self) -> int:
+        return len(self.data) // _TIME_ENTRY.size
+
+    def __getitem__(self, number: int) -> tuple[int, int]:
+        """The timestamp (ms) and the offset of entry ``number``."""
+        timestamp, relative = _TIME_ENTRY.unpack_from(self.data, number * _TIME_ENTRY.size)
+        return timestamp, self.base_offset + relative
+
+    @property
+    def last(self) -> tuple[int, int]:
+        """The last entry: the highest timestamp and its offset; ``NO_TIMESTAMP`` if empty."""
+        return self[len(self) - 1] if len(self) else (NO_TIMESTAMP, self.base_offset)
+
+    def append_if_later(self, timestamp: int, offset: int) -> None:
+        """Add an entry unless a timestamp as high is there already."""
+        if timestamp > self.last[0]:
+            assert isinstance(self.data, bytearray)
+            self.data += _TIME_ENTRY.pack(timestamp, offset - self.base_offset)
+
+    def lookup(self, timestamp: int) -> tuple[int, int] | None:
+        """The last entry at or below ``timestamp``: batches before that offset's are all older.
+
+        Returns:
+            None where there is no such entry: look from the start.
+        """
+        low, high = 0, len(self)
+        while low < high:
+            middle = (low + high) // 2
+            if _TIME_ENTRY.unpack_from(self.data, middle * _TIME_ENTRY.size)[0] <= timestamp:
+                low = middle + 1
+            else:
+                high = middle
+        return self[low - 1] if low else None
+
+    def fits(self) -> bool:
+        """Whether this can be a time index, as far as its ends tell."""
+        if len(self.data) % _TIME_ENTRY.size:
+            return False
+        if not len(self):
+            return True
+        timestamp, offset = self.last
+        return timestamp >= self[0][0] and offset >= self.base_offset
+
+
+class GrowingIndexes:
+    """Both indexes of a segment while batches are added to it, live or in a scan.
+
+    Attributes:
+        latest: the highest timestamp so far, and the last offset of the first batch that has it.
+        bytes_since_entry: what was added since the last entry, its own batch included.
+    """
+
+    __slots__ = ("bytes_since_entry", "latest", "offsets", "times")
+
+    def __init__(self, base_offset: int) -> None:
+        self.offsets = OffsetIndex(base_offset)
+        self.times = TimeIndex(base_offset)
+        self.latest = NO_TIMESTAMP, base_offset
+        self.bytes_since_entry = 0
+
+    def add(
+        self, position: int, last_offset: int, max_timestamp: int, length: int, interval: int
+    ) -> None:
+        """Count a batch of ``length`` bytes; index it if more than ``interval`` bytes went by."""
+        if max_timestamp > self.latest[0]:
+            self.latest = max_timestamp, last_offset
+        if self.bytes_since_entry > interval:
+            self.offsets.append(last_offset, position)
+            self.times.append_if_later(*self.latest)
+            self.bytes_since_entry = 0
+        self.bytes_since_entry += length
+
+    def finish(self) -> None:
+        """Force the last entry of the time index, so that it tells the highest timestamp."""
+        self.times.append_if_later(*self.latest)
+
+    def is_full(self, size_max: int) -> bool:
+        """Whether one more entry (and, in the time index, the last one) might not fit."""
+        return (
+            len(self.offsets.data) + OffsetIndex.ENTRY_SIZE > size_max
+            or len(self.times.data) + 2 * TimeIndex.ENTRY_SIZE > size_max
+        )
+
+
+class AbortedTransaction(NamedTuple):
+    """An entry of the transaction index: 34 bytes, in the order of their last offsets.
+
+    ``last_stable_offset`` is that of the partition when the abort marker was written.
+    """
+
+    producer_id: int
+    first_offset: int
+    last_offset: int
+    last_stable_offset: int
+
+    def encode(self) -> bytes:
+        """The entry as Kafka writes it."""
+        return _ABORTED.pack(_ABORTED_VERSION, *self)
+
+    @classmethod
+    def decode(cls, data: Buffer, position: int = 0) -> AbortedTransaction:
+        """Read the entry at ``position``.
+
+        Raises:
+            ValueError: it is cut short or of a version that Kafka has not had.
+        """
+        if len(data) - position < _ABORTED.size:
+            raise ValueError("an entry of the transaction index is cut short")
+        version, *fields = _ABORTED.unpack_from(data, position)
+        if version != _ABORTED_VERSION:
+            raise ValueError(f"an entry of the transaction index has the version {version}")
+        return cls(*fields)

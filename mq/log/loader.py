@@ -1,0 +1,346 @@
+"""From files to a partition: opens what a stop in order left, repairs what a crash left.
+
+The steps of a load: leftovers of interrupted work are removed or completed; segments are listed;
+the active one proves by its indexes that it was closed in order, or everything from the recovery
+point on is scanned and cut (see ``recovery``); the newest usable snapshot of producers is
+completed from the batches after it. Any file but a ``.log`` may be missing, stale or damaged: what
+it said is found in the log.
+
+What was scanned is synced before the partition is handed out: the crash may have left it in the
+page cache only, and what a reader is told must not be taken back later.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from mq.log import checkpoints
+from mq.log.config import LogConfig
+from mq.log.epochs import LeaderEpochs
+from mq.log.files import File
+from mq.log.partition import EPOCHS_FILE, METADATA_FILE, Partition
+from mq.log.producers import CorruptSnapshotError, Producers
+from mq.log.recovery import (
+    Recovered,
+    Replay,
+    first_to_verify,
+    interrupted_swaps,
+    sort_names,
+    tidy,
+)
+from mq.log.segment import Segment, Span, file_name, scan
+from mq.log.storage import Loaded, Storage
+from mq.log.unsynced import Unsynced
+from mq.record import TopicPartition
+
+__all__ = ["LOST_TOPIC_ID", "LastStop", "create_partition", "load_partition"]
+
+LOST_TOPIC_ID: Final = uuid.UUID(int=0)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LastStop:
+    """What the data directory's own files say of a partition.
+
+    Attributes:
+        clean: the last stop was in order.
+        recovery_point: what lies below was synced, indexes of sealed segments included.
+        log_start_offset: records below are deleted.
+    """
+
+    clean: bool
+    recovery_point: int = 0
+    log_start_offset: int = 0
+
+
+def create_partition(
+    storage: Storage,
+    path: Path,
+    name: TopicPartition,
+    topic_id: uuid.UUID,
+    config: LogConfig,
+) -> Partition:
+    """An empty partition. Its files become durable with the first sync, before anything counts.
+
+    Raises:
+        OSError: the files cannot be made.
+    """
+    files = storage.files
+    files.mkdir(path)
+    epochs = LeaderEpochs([(0, 0)])
+    made = (
+        files.write(path / METADATA_FILE, checkpoints.encode_topic_id(topic_id)),
+        files.write(path / EPOCHS_FILE, checkpoints.encode_epochs(epochs.entries)),
+    )
+    active = Segment.create(files, storage.open_files, path, 0)
+    unsynced = Unsynced(active.file, 0, made, (path, path.parent))
+    loaded = Loaded([active], Producers(), epochs, 0, 0, topic_id, Recovered(clean=False), unsynced)
+    return Partition(storage, path, name, config, loaded)
+
+
+def load_partition(
+    storage: Storage,
+    path: Path,
+    name: TopicPartition,
+    config: LogConfig,
+    stop: LastStop,
+    now_ms: int,
+) -> Partition:
+    """The partition in the directory ``path``, repaired where it needs to be.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    load = _Load(storage, path, stop, now_ms)
+    loaded = load.run()
+    partition = Partition(storage, path, name, config, loaded)
+    recovered = loaded.recovered
+    if recovered.truncated_bytes:
+        logger.warning(
+            "%s was cut at offset %d: %d bytes behind it were torn or out of place (%d segments)",
+            name,
+            loaded.log_end_offset,
+            recovered.truncated_bytes,
+            recovered.removed_segments,
+        )
+    # Whoever saw records that are gone must find out. With durability "os" readers see what is not
+    # synced, and a crash of the machine takes it without leaving a torn batch behind.
+    if recovered.truncated_bytes or not (recovered.clean or storage.durable):
+        partition.begin_epoch()
+    elif load.epochs.entries != load.stored_epochs:
+        partition.save_epochs()
+    return partition
+
+
+@dataclass(slots=True)
+class _Load:
+    """One load; the fields with defaults are what its steps have found."""
+
+    storage: Storage
+    path: Path
+    stop: LastStop
+    now_ms: int
+    segments: list[Segment] = field(default_factory=list)
+    snapshots: list[int] = field(default_factory=list)
+    epochs: LeaderEpochs = field(default_factory=LeaderEpochs)
+    stored_epochs: list[tuple[int, int]] | None = None
+    end_offset: int = 0
+    scanned_bytes: int = 0
+    truncated_bytes: int = 0
+    removed_segments: int = 0
+
+    def run(self) -> Loaded:
+        self._tidy()
+        self._list()
+        self._read_epochs()
+        verify_from = self._open_active()
+        clean = verify_from == len(self.segments)
+        producers = self._replay(verify_from)
+        if self.end_offset < self.stop.log_start_offset:
+            producers = self._begin_at_log_start()
+        self._remove_snapshots()
+        if not clean:
+            self._make_durable(verify_from)
+        if self.epochs.latest < 0:
+            self.epochs.assign(0, self.end_offset)
+        log_start = max(self.stop.log_start_offset, self.segments[0].base_offset)
+        self.epochs.truncate_start(log_start)
+        active = self.segments[-1]
+        return Loaded(
+            self.segments,
+            producers,
+            self.epochs,
+            log_start,
+            self.end_offset,
+            self._topic_id(),
+            Recovered(clean, self.scanned_bytes, self.truncated_bytes, self.removed_segments),
+            Unsynced(active.file, active.base_offset, (), ()),
+        )
+
+    # --- what is there ---------------------------------------------------------------------------
+
+    def _tidy(self) -> None:
+        """Remove the leftovers of interrupted work; complete an interrupted compaction."""
+        files = self.storage.files
+        names = files.names(self.path)
+        todo = tidy(names, {base: self._end_of_swap(base) for base in interrupted_swaps(names)})
+        for old in todo.remove:
+            files.unlink(self.path / old)
+        for old, new in todo.rename:
+            files.rename(self.path / old, self.path / new)
+        if todo.remove or todo.rename:
+            files.sync_directory(self.path)
+
+    def _end_of_swap(self, base: int) -> int:
+        path = self.path / file_name(base, "log.swap")
+        file = self.storage.files.open(path)
+        span = Span(base, 0, self.storage.files.size(path))
+        batches = scan(self.storage.files, file, span, verify=False)
+        return max((header.last_offset + 1 for _, header in batches), default=base)
+
+    def _list(self) -> None:
+        """Find segments and snapshots; remove segments that were deleted but are still there."""
+        files = self.storage.files
+        names = sort_names(files.names(self.path))
+        self.snapshots = names.snapshots
+        for orphan in names.orphans:
+            files.unlink(self.path / orphan)
+        for place, base in enumerate(names.logs):
+            segment = self._segment(base)
+            if names.logs[place + 1 : place + 2] and (
+                names.logs[place + 1] <= self.stop.log_start_offset
+            ):
+                segment.delete()
+            else:
+                self.segments.append(segment)
+        if not self.segments:
+            self.segments.append(self._create(self.stop.log_start_offset))
+
+    def _segment(self, base: int) -> Segment:
+        size = self.storage.files.size(self.path / file_name(base, "log"))
+        return Segment(self.storage.files, self.storage.open_files, self.path, base, size)
+
+    def _create(self, base: int) -> Segment:
+        return Segment.create(self.storage.files, self.storage.open_files, self.path, base)
+
+    def _read_epochs(self) -> None:
+        data = self.storage.files.read(self.path / EPOCHS_FILE)
+        try:
+            self.epochs = LeaderEpochs(checkpoints.decode_epochs(data or b""))
+        except ValueError:
+            return
+        if self.epochs.entries:  # else they are learned from the batches
+            self.stored_epochs = self.epochs.entries
+
+    def _topic_id(self) -> uuid.UUID:
+        data = self.storage.files.read(self.path / METADATA_FILE)
+        try:
+            return checkpoints.decode_topic_id(data or b"")
+        except ValueError:
+            return LOST_TOPIC_ID
+
+    # --- what it holds ---------------------------------------------------------------------------
+
+    def _open_active(self) -> int:
+        """Open the active segment; the place of the first segment to verify, or their number."""
+        active = self.segments[-1]
+        active.activate(self.now_ms)
+        if not self.stop.clean:
+            bases = [segment.base_offset for segment in self.segments]
+            return first_to_verify(bases, self.stop.recovery_point)
+        end_offset = active.restore()
+        if end_offset is None:
+            return len(self.segments) - 1
+        self.end_offset = end_offset
+        return len(self.segments)
+
+    def _replay(self, verify_from: int) -> Producers:
+        """Read what is not known yet out of the batches, and cut what is no part of the log."""
+        segments = self.segments
+        clean = verify_from == len(segments)
+        limit = self.end_offset if clean else segments[verify_from].base_offset
+        producers, producers_offset = self._read_snapshot(limit)
+        learned = self.epochs if self.stored_epochs is None else None
+        replay = Replay(producers, producers_offset, learned, self.now_ms)
+        for place in range(self._first_to_read(verify_from, producers_offset), len(segments)):
+            segment = segments[place]
+            if place <= verify_from:
+                replay.end_offset = segment.base_offset  # what was synced is taken as it is
+            if place < verify_from:
+                self._pass(segment, replay)
+            elif not replay.follows(segment.base_offset):
+                self._remove_from(place)
+                break
+            elif not self._verify(segment, replay, gapless=segment is segments[-1]):
+                self._remove_from(place + 1)
+                break
+        if not clean:
+            self.end_offset = replay.end_offset
+        return producers
+
+    def _first_to_read(self, verify_from: int, producers_offset: int) -> int:
+        """The place of the first segment that holds something still unknown."""
+        if self.stored_epochs is None:
+            return 0
+        if verify_from == len(self.segments) and producers_offset >= self.end_offset:
+            return verify_from
+        bases = [segment.base_offset for segment in self.segments]
+        return min(verify_from, first_to_verify(bases, producers_offset))
+
+    def _read_snapshot(self, limit: int) -> tuple[Producers, int]:
+        """The producers of the newest usable snapshot up to ``limit``, and its offset."""
+        first = self.segments[0].base_offset
+        for offset in reversed(self.snapshots):
+            if first <= offset <= limit:
+                data = self.storage.files.read(self.path / file_name(offset, "snapshot"))
+                try:
+                    return Producers.decode(data or b""), offset
+                except CorruptSnapshotError:
+                    logger.warning("%s: the snapshot at %d is unusable", self.path.name, offset)
+        return Producers(), first
+
+    def _pass(self, segment: Segment, replay: Replay) -> None:
+        for _, header in segment.scan():
+            self.scanned_bytes += header.length
+            replay.accept(header, gapless=False)
+
+    def _verify(self, segment: Segment, replay: Replay, *, gapless: bool) -> bool:
+        """Index a segment anew up to the first batch that is damaged; whether there was none."""
+        size = segment.size
+        span = Span(segment.base_offset, 0, size)
+        segment.clear()
+        for _, header in scan(self.storage.files, segment.file, span, verify=True):
+            if not replay.accept(header, gapless=gapless):
+                break
+            segment.add(header.last_offset, header.max_timestamp, header.length, self.now_ms)
+        self.scanned_bytes += segment.size
+        if segment.size == size:
+            return True
+        self.storage.files.truncate(segment.file, segment.size)
+        self.truncated_bytes += size - segment.size
+        return False
+
+    def _remove_from(self, place: int) -> None:
+        """Remove segments that lie behind a hole."""
+        doomed = self.segments[place:]
+        del self.segments[place:]
+        for segment in reversed(doomed):
+            self.truncated_bytes += segment.size
+            self.removed_segments += 1
+            segment.delete()
+
+    def _begin_at_log_start(self) -> Producers:
+        """The crash took all that was not deleted before it: begin where the log may begin."""
+        self._remove_from(0)
+        self.end_offset = self.stop.log_start_offset
+        self.segments.append(self._create(self.end_offset))
+        return Producers()
+
+    # --- what is left ----------------------------------------------------------------------------
+
+    def _remove_snapshots(self) -> None:
+        """Keep the snapshots where segments begin, and the newest; none of a lost future."""
+        known = [offset for offset in self.snapshots if offset <= self.end_offset]
+        keep = {segment.base_offset for segment in self.segments} | set(known[-1:])
+        for offset in self.snapshots:
+            if offset not in keep:
+                self.storage.files.unlink(self.path / file_name(offset, "snapshot"))
+
+    def _make_durable(self, verify_from: int) -> None:
+        """Sync what was scanned, the indexes of its sealed segments, and the names."""
+        files = self.storage.files
+        active = self.segments[-1]
+        active.activate(self.now_ms)
+        written: list[File] = [active.file]
+        for segment in self.segments[verify_from:-1]:
+            written += (segment.file, *segment.write_indexes())
+            segment.seal()
+        for file in written:
+            files.sync(file)
+        files.sync_directory(self.path)

@@ -1,0 +1,48 @@
+"""Which segments have had their time (``retention.ms``, ``retention.bytes``, DeleteRecords).
+
+Segments go from the oldest on, whole, and only below the high watermark. Pure: this module counts,
+the partition deletes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from mq.log.config import LogConfig
+
+__all__ = ["Extent", "count_expired"]
+
+
+class Extent(NamedTuple):
+    """What retention wants to know of a segment; ``latest`` is its highest timestamp (ms)."""
+
+    end_offset: int
+    size: int
+    latest: int
+
+
+def count_expired(
+    segments: Sequence[Extent],
+    config: LogConfig,
+    *,
+    log_start_offset: int,
+    high_watermark: int,
+    now_ms: int,
+) -> int:
+    """How many of the oldest segments may go. The active one, the last, may be among them."""
+    size = sum(segment.size for segment in segments)
+    count = 0
+    for segment in segments:
+        is_empty_end = count == len(segments) - 1 and not segment.size
+        if segment.end_offset > high_watermark or is_empty_end:
+            break
+        too_old = 0 <= config.retention_ms < now_ms - segment.latest
+        too_much = 0 <= config.retention_bytes <= size - segment.size
+        if not (
+            segment.end_offset <= log_start_offset or (config.delete and (too_old or too_much))
+        ):
+            break
+        size -= segment.size
+        count += 1
+    return count

@@ -1,0 +1,384 @@
+"""A segment: a stretch of a partition's log in one file, with the indexes that find a place in it.
+
+A segment named after its base offset is a ``.log`` of record batches end to end, an ``.index`` and
+a ``.timeindex``. The last segment of a partition is active: it keeps its file open and its indexes
+in memory, and grows. All others are sealed: files and indexes are opened when somebody reads.
+
+The log is the truth, the indexes only hints. They are written when a segment is sealed or closed,
+and built anew from the log where they are missing or where a lookup finds that they lie.
+
+A segment knows positions and batch headers. It knows nothing of producers, high watermarks or
+durability: what is synced when is the partition's to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from mq.errors import ErrorCode, KafkaError
+from mq.log.config import LogConfig
+from mq.log.files import File, Files, OpenFiles
+from mq.log.index import (
+    NO_TIMESTAMP,
+    RELATIVE_OFFSET_MAX,
+    GrowingIndexes,
+    OffsetIndex,
+    TimeIndex,
+)
+from mq.wire.batch import HEADER_BYTES, MAGIC, BatchHeader, check, read_header
+
+__all__ = ["INDEX_KINDS", "KINDS", "Segment", "Span", "file_name", "scan"]
+
+INDEX_KINDS: Final = ("index", "timeindex", "txnindex")
+KINDS: Final = ("log", *INDEX_KINDS)
+
+# How much is read at once: a lookup passes one index interval, a scan passes the whole file.
+LOOKUP_BYTES: Final = 8 * 1024
+SCAN_BYTES: Final = 1024 * 1024
+
+# What an index that is built anew is spaced by, whatever the topic says now (index.interval.bytes).
+INTERVAL_BYTES: Final = LogConfig().index_interval_bytes
+
+
+def file_name(offset: int, kind: str) -> str:
+    """The name of a file about ``offset``: 20 digits and the kind."""
+    return f"{offset:020d}.{kind}"
+
+
+class Segment:
+    """One segment. Offsets are absolute, positions count bytes from the start of the log file.
+
+    Attributes:
+        base_offset: no batch in it is below.
+        size: bytes of whole batches; what the file may hold beyond is not part of the log.
+    """
+
+    __slots__ = (
+        "_begun_ms",
+        "_directory",
+        "_file",
+        "_files",
+        "_first_timestamp",
+        "_growing",
+        "_latest",
+        "_open_files",
+        "base_offset",
+        "size",
+    )
+
+    def __init__(
+        self, files: Files, open_files: OpenFiles, directory: Path, base_offset: int, size: int
+    ) -> None:
+        """A sealed segment of ``size`` bytes; nothing is opened yet."""
+        self.base_offset = base_offset
+        self.size = size
+        self._files = files
+        self._open_files = open_files
+        self._directory = directory
+        self._file: File | None = None
+        self._growing: GrowingIndexes | None = None
+        self._latest: tuple[int, int] | None = None
+        self._first_timestamp = NO_TIMESTAMP
+        self._begun_ms = 0
+
+    @classmethod
+    def create(
+        cls, files: Files, open_files: OpenFiles, directory: Path, base_offset: int
+    ) -> Segment:
+        """An empty active segment with its log file. Its name is not durable yet."""
+        segment = cls(files, open_files, directory, base_offset, 0)
+        segment.activate(0)
+        segment.clear()
+        files.truncate(segment.file, 0)  # an earlier attempt may have left something
+        return segment
+
+    def path(self, kind: str) -> Path:
+        """The segment's file of this kind."""
+        return self._directory / file_name(self.base_offset, kind)
+
+    @property
+    def file(self) -> File:
+        """The log file, open."""
+        return self._file or self._open_files.get(self.path("log"))
+
+    # --- growing ---------------------------------------------------------------------------------
+
+    def activate(self, now_ms: int) -> None:
+        """Hold the log file open; ``now_ms`` counts as the time of the first append."""
+        if self._file is None:
+            self._file = self._files.open(self.path("log"), create=True)
+        self._begun_ms = now_ms
+
+    def clear(self) -> None:
+        """Count no batch, and begin with empty indexes in memory; the file stays as it is."""
+        self.size = 0
+        self._growing = GrowingIndexes(self.base_offset)
+        self._first_timestamp = NO_TIMESTAMP
+
+    def add(
+        self,
+        last_offset: int,
+        max_timestamp: int,
+        length: int,
+        now_ms: int,
+        interval: int = INTERVAL_BYTES,
+    ) -> None:
+        """Count a batch that lies at ``size``; index it if ``interval`` bytes went by."""
+        assert self._growing is not None
+        if not self.size:
+            self._first_timestamp = max_timestamp
+            self._begun_ms = now_ms
+        self._growing.add(self.size, last_offset, max_timestamp, length, interval)
+        self.size += length
+
+    def is_full_for(
+        self, length: int, last_offset: int, max_timestamp: int, config: LogConfig, now_ms: int
+    ) -> bool:
+        """Whether a batch must go into a new segment (as Kafka's ``LogSegment.shouldRoll``)."""
+        if not self.size:
+            return False
+        assert self._growing is not None
+        if self._first_timestamp >= 0:
+            waited = max_timestamp - self._first_timestamp
+        else:
+            waited = now_ms - self._begun_ms
+        return (
+            self.size + length > config.segment_bytes
+            or waited > config.segment_ms
+            or last_offset - self.base_offset > RELATIVE_OFFSET_MAX
+            or self._growing.is_full(config.segment_index_bytes)
+        )
+
+    def write_indexes(self) -> tuple[File, File]:
+        """Write both indexes with the last entry forced; the caller syncs the files."""
+        growing = self._growing
+        assert growing is not None
+        growing.finish()
+        for kind in INDEX_KINDS:
+            self._open_files.forget(self.path(kind))
+        return (
+            self._files.write(self.path("index"), growing.offsets.data),
+            self._files.write(self.path("timeindex"), growing.times.data),
+        )
+
+    def seal(self) -> None:
+        """Let go of what only an active segment holds; its indexes have been written."""
+        self._latest = self.latest
+        self._file = self._growing = None
+
+    def restore(self) -> int | None:
+        """Take over the indexes of a segment that was closed in order, and check its end.
+
+        Returns:
+            The offset after its last batch; None if the indexes do not agree with the log, which
+            then has to be scanned from its start.
+        """
+        stored = [self._files.read(self.path(kind)) for kind in ("index", "timeindex")]
+        if stored[0] is None or stored[1] is None:
+            return None
+        growing = GrowingIndexes(self.base_offset)
+        offsets = growing.offsets = OffsetIndex(self.base_offset, bytearray(stored[0]))
+        times = growing.times = TimeIndex(self.base_offset, bytearray(stored[1]))
+        if not (offsets.fits(self.size) and times.fits()):
+            return None
+        growing.latest = times.last
+        offset, begin = offsets[len(offsets) - 1] if len(offsets) else (None, 0)
+        end, end_offset = begin, self.base_offset
+        for position, header in self.scan(begin, verify=True):
+            if position == begin and offset not in (None, header.last_offset):
+                return None
+            if header.max_timestamp > growing.latest[0]:
+                return None  # the last entry was not forced: this index is an older one
+            end, end_offset = position + header.length, header.last_offset + 1
+        if end != self.size:
+            return None
+        growing.bytes_since_entry = self.size - begin
+        self._growing = growing
+        if self.size:
+            self._first_timestamp = read_header(self.read(0, HEADER_BYTES)).max_timestamp
+        return end_offset
+
+    # --- finding ---------------------------------------------------------------------------------
+
+    @property
+    def offsets(self) -> OffsetIndex:
+        """The offset index, built anew if there is none that fits."""
+        if self._growing is not None:
+            return self._growing.offsets
+        index = OffsetIndex(self.base_offset, self._open_files.map(self.path("index")))
+        if index.fits(self.size) and (len(index) or self._files.exists(self.path("index"))):
+            return index
+        return self.rebuild().offsets
+
+    @property
+    def times(self) -> TimeIndex:
+        """The time index, built anew if there is none that fits."""
+        if self._growing is not None:
+            return self._growing.times
+        index = TimeIndex(self.base_offset, self._open_files.map(self.path("timeindex")))
+        if index.fits() and (len(index) or self._latest is not None or not self.size):
+            return index
+        return self.rebuild().times
+
+    @property
+    def latest(self) -> tuple[int, int]:
+        """The highest timestamp, and the last offset of the first batch that has it."""
+        if self._growing is not None:
+            return self._growing.latest
+        if self._latest is None:
+            latest = self.times.last
+            if latest[0] != NO_TIMESTAMP and not self._has_time(*latest):
+                latest = self.rebuild().latest
+            self._latest = latest
+        return self._latest
+
+    @property
+    def latest_ms(self) -> int:
+        """The highest timestamp; where records have none, when the log was last written to."""
+        timestamp = self.latest[0]
+        return timestamp if timestamp >= 0 else self._files.modified_ms(self.path("log"))
+
+    def find(self, offset: int) -> tuple[int, BatchHeader] | None:
+        """The place and header of the first batch that ends at ``offset`` or above.
+
+        Raises:
+            KafkaError: CORRUPT_MESSAGE, the log is damaged before that batch.
+        """
+        entry = self.offsets.lookup(offset)
+        end = start = entry[1] if entry else 0
+        for position, header in self.scan(start, chunk=LOOKUP_BYTES):
+            if entry and position == start and header.last_offset != entry[0]:
+                break
+            if header.last_offset >= offset:
+                return position, header
+            end = position + header.length
+        if entry and end == start:  # no such batch there: the index lies, or the log is damaged
+            self.rebuild(whole=True)
+            return self.find(offset)
+        if end != self.size:
+            raise self._damaged(end)
+        return None
+
+    def position_of(self, offset: int) -> int:
+        """Where the batches that hold ``offset`` or above begin."""
+        found = self.find(offset)
+        return found[0] if found else self.size
+
+    def find_time(self, timestamp: int) -> Iterator[tuple[int, BatchHeader]]:
+        """Place and header of each batch that has a record of ``timestamp`` or later."""
+        entry = self.times.lookup(timestamp)
+        if entry and not self._has_time(*entry):
+            entry = self.rebuild(whole=True).times.lookup(timestamp)
+        start = self.position_of(entry[1]) if entry else 0
+        for position, header in self.scan(start, chunk=LOOKUP_BYTES):
+            if header.max_timestamp >= timestamp:
+                yield position, header
+
+    def _has_time(self, timestamp: int, last_offset: int) -> bool:
+        """Whether an entry of the time index tells the truth."""
+        found = self.find(last_offset)
+        return found is not None and (found[1].max_timestamp, found[1].last_offset) == (
+            timestamp,
+            last_offset,
+        )
+
+    def scan(
+        self, position: int = 0, *, verify: bool = False, chunk: int = SCAN_BYTES
+    ) -> Iterator[tuple[int, BatchHeader]]:
+        """Place and header of each batch from ``position`` on, up to ``size``; see ``scan``."""
+        span = Span(self.base_offset, position, self.size)
+        return scan(self._files, self.file, span, verify=verify, chunk=chunk)
+
+    def read(self, position: int, length: int) -> bytes:
+        """The bytes at ``position``."""
+        return self._files.pread(self.file, length, position)
+
+    def rebuild(self, *, whole: bool = False) -> GrowingIndexes:
+        """Build both indexes from the log, and write them if the segment is sealed.
+
+        Args:
+            whole: only if the log can be read to its end; a damaged one keeps the indexes that it
+                has, which may lead past the damage.
+
+        Raises:
+            KafkaError: CORRUPT_MESSAGE, it cannot.
+        """
+        growing, end = GrowingIndexes(self.base_offset), 0
+        for position, header in self.scan():
+            end = position + header.length
+            growing.add(
+                position, header.last_offset, header.max_timestamp, header.length, INTERVAL_BYTES
+            )
+        if whole and end != self.size:
+            raise self._damaged(end)
+        was_active, self._growing = self._growing is not None, growing
+        if not was_active:
+            self.write_indexes()
+            self._latest, self._growing = growing.latest, None
+        return growing
+
+    def _damaged(self, position: int) -> KafkaError:
+        text = f"{self.path('log').name} holds no batch at {position}"
+        return KafkaError(ErrorCode.CORRUPT_MESSAGE, text)
+
+    def delete(self) -> None:
+        """Remove the segment's files; those who read them keep them open."""
+        self.forget()
+        for kind in KINDS:
+            self._files.unlink(self.path(kind))
+        self._file = None
+
+    def forget(self) -> None:
+        """The files are about to go: keep none of them open for readers to come."""
+        for kind in KINDS:
+            self._open_files.forget(self.path(kind))
+
+
+class Span(NamedTuple):
+    """What to scan of a log file that begins at ``base_offset``: bytes ``position`` to ``end``."""
+
+    base_offset: int
+    position: int
+    end: int
+
+
+def scan(
+    files: Files, file: File, span: Span, *, verify: bool, chunk: int = SCAN_BYTES
+) -> Iterator[tuple[int, BatchHeader]]:
+    """Place and header of each whole batch in a stretch of a log file.
+
+    Ends early at what cannot be the next batch; with ``verify`` also at a wrong checksum.
+    """
+    lowest, position, end = span
+    start, data = position, b""
+    while position + HEADER_BYTES <= end:
+        if position + HEADER_BYTES > start + len(data):
+            start, data = position, files.pread(file, min(chunk, end - position), position)
+        header = read_header(data, position - start)
+        if not (
+            HEADER_BYTES <= header.length <= end - position
+            and header.magic == MAGIC
+            and lowest <= header.base_offset <= header.last_offset
+            and header.last_offset - span.base_offset <= RELATIVE_OFFSET_MAX
+        ):
+            return
+        if verify:
+            if position + header.length > start + len(data):
+                length = min(max(chunk, header.length), end - position)
+                start, data = position, files.pread(file, length, position)
+            if not _is_intact(data, position - start):
+                return
+        yield position, header
+        lowest = header.last_offset + 1
+        position += header.length
+
+
+def _is_intact(data: bytes, position: int) -> bool:
+    """Whether the batch at ``position`` is the one that was written there."""
+    try:
+        check(data, position)
+    except KafkaError:
+        return False
+    return True

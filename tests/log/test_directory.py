@@ -1,0 +1,318 @@
+"""A data directory: whose it is, what a stop leaves, what a deletion leaves."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mq.errors import ConfigurationError, ErrorCode, KafkaError
+from mq.log.config import LogConfig
+from mq.log.directory import DataDirectory
+from mq.log.files import Files
+from mq.log.loader import LOST_TOPIC_ID
+from mq.record import TopicPartition
+from mq.wire.batch import Producer
+
+NOW = 1_700_000_000_000
+NAME = TopicPartition("orders", 3)
+TOPIC_ID = uuid.UUID(int=77)
+
+Batch = Callable[..., bytes]
+Open = Callable[..., DataDirectory]
+
+
+@pytest.fixture
+def open_directory(tmp_path: Path, fast_files: type[Files]) -> Iterator[Open]:
+    """Opens the same directory again and again, as processes do one after the other."""
+    opened: list[DataDirectory] = []
+
+    def open_it(**options: Any) -> DataDirectory:
+        options.setdefault("files", fast_files())
+        opened.append(DataDirectory.open(tmp_path / "data", now_ms=NOW, **options))
+        return opened[-1]
+
+    yield open_it
+    for directory in opened:
+        directory.abandon()
+
+
+def names(path: Path) -> list[str]:
+    return sorted(each.name for each in path.iterdir())
+
+
+# --- whose it is ---------------------------------------------------------------------------------
+
+
+def test_a_directory_keeps_its_identity(open_directory: Open) -> None:
+    first = open_directory()
+    assert len(first.cluster_id) == len(first.directory_id) == 22
+    first.close()
+    second = open_directory()
+    assert (second.cluster_id, second.directory_id) == (first.cluster_id, first.directory_id)
+    text = (second.path / "meta.properties").read_text()
+    assert text.startswith("#\n#Tue Nov 14 22:13:20 UTC 2023\nnode.id=1\n")
+
+
+def test_a_second_opener_is_refused_with_a_clear_sentence(open_directory: Open) -> None:
+    directory = open_directory()
+    with pytest.raises(ConfigurationError, match="in use by another broker; stop that one"):
+        open_directory()
+    directory.close()
+    open_directory()
+
+
+def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
+    program = (
+        "import sys, pathlib; from mq.log.directory import DataDirectory\n"
+        "DataDirectory.open(pathlib.Path(sys.argv[1]), now_ms=0); print('open', flush=True)\n"
+        "sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "data")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"open\n"
+        with pytest.raises(ConfigurationError, match="in use"):
+            DataDirectory.open(tmp_path / "data", now_ms=NOW)
+        holder.kill()
+    DataDirectory.open(tmp_path / "data", now_ms=NOW).abandon()
+
+
+def test_damaged_properties_stop_the_start(open_directory: Open) -> None:
+    directory = open_directory()
+    directory.close()
+    (directory.path / "meta.properties").write_text("version=1\n")
+    with pytest.raises(ConfigurationError, match=r"meta\.properties is damaged"):
+        open_directory()
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(ConfigurationError, match="cannot open the data directory"):
+        DataDirectory.open(tmp_path / "data", now_ms=NOW)
+
+
+def test_a_path_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    with pytest.raises(ConfigurationError, match="cannot open the data directory"):
+        DataDirectory.open(tmp_path / "data", now_ms=NOW)
+
+
+# --- stops and starts ----------------------------------------------------------------------------
+
+
+def test_partitions_are_where_kafka_looks_for_them(open_directory: Open, batch: Batch) -> None:
+    directory = open_directory()
+    partition = directory.create_partition(*NAME, TOPIC_ID, LogConfig())
+    partition.append(batch(3), now_ms=NOW)
+    directory.close()
+    assert names(directory.path) == [
+        ".kafka_cleanshutdown", ".lock", "log-start-offset-checkpoint", "meta.properties",
+        "orders-3", "recovery-point-offset-checkpoint", "replication-offset-checkpoint",
+    ]  # fmt: skip
+    assert names(directory.path / "orders-3") == [
+        f"{0:020d}.index", f"{0:020d}.log", f"{0:020d}.timeindex", f"{3:020d}.snapshot",
+        "leader-epoch-checkpoint", "partition.metadata",
+    ]  # fmt: skip
+    checkpoint = (directory.path / "recovery-point-offset-checkpoint").read_bytes()
+    assert checkpoint == b"0\n1\norders 3 3\n"
+
+
+def test_a_clean_stop_is_believed_once(open_directory: Open, batch: Batch) -> None:
+    directory = open_directory()
+    directory.create_partition(*NAME, TOPIC_ID, LogConfig()).append(batch(3), now_ms=NOW)
+    directory.close()
+    second = open_directory()
+    assert second.partitions[NAME].recovered.clean
+    assert not (second.path / ".kafka_cleanshutdown").exists()
+    second.abandon()
+    third = open_directory()
+    assert not third.partitions[NAME].recovered.clean
+    assert third.partitions[NAME].log_end_offset == 3
+
+
+def test_a_stop_that_fails_leaves_no_marker(
+    tmp_path: Path, open_directory: Open, faulty: Any, batch: Batch
+) -> None:
+    directory = open_directory(files=faulty)
+    partition = directory.create_partition(*NAME, TOPIC_ID, LogConfig())
+    partition.append(batch(), now_ms=NOW)
+    faulty.faults = {"sync": ".log"}
+    with pytest.raises(OSError, match="No space"):
+        directory.close()
+    assert not (directory.path / ".kafka_cleanshutdown").exists()
+    assert open_directory().partitions[NAME].log_end_offset == 1
+
+
+@pytest.mark.parametrize("durability", ["sync", "os"])
+def test_a_checkpoint_spares_the_next_start_what_is_sealed(
+    open_directory: Open, batch: Batch, durability: str
+) -> None:
+    directory = open_directory(durability=durability)
+    partition = directory.create_partition(*NAME, TOPIC_ID, LogConfig(segment_bytes=200))
+    for _ in range(5):
+        partition.append(batch(), now_ms=NOW)
+    if durability == "sync":
+        partition.synced(partition.sync())
+    directory.checkpoint()
+    directory.abandon()
+    again = open_directory(durability=durability).partitions[NAME]
+    assert again.log_end_offset == 5
+    assert again.recovered.scanned_bytes == len(batch())
+    assert again.leader_epoch == (0 if durability == "sync" else 1)
+
+
+def test_the_log_start_survives_a_crash(open_directory: Open, batch: Batch) -> None:
+    directory = open_directory()
+    partition = directory.create_partition(*NAME, TOPIC_ID, LogConfig())
+    partition.append(batch(5), now_ms=NOW)
+    partition.synced(partition.sync())
+    partition.delete_records_before(3)
+    directory.abandon()
+    second = open_directory()
+    assert second.partitions[NAME].log_start_offset == 3
+    second.close()
+    assert open_directory().partitions[NAME].log_start_offset == 3
+
+
+def test_a_log_start_that_cannot_be_is_ignored(open_directory: Open, batch: Batch) -> None:
+    directory = open_directory()
+    partition = directory.create_partition(*NAME, TOPIC_ID, LogConfig())
+    partition.append(batch(5), now_ms=NOW)
+    directory.close()
+    (directory.path / "log-start-offset-checkpoint").write_bytes(b"0\n1\norders 3 50\n")
+    again = open_directory().partitions[NAME]
+    assert (again.log_start_offset, again.log_end_offset) == (0, 5)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"0\n7\n"])
+def test_checkpoints_that_are_lost_cost_only_time(
+    open_directory: Open, batch: Batch, content: bytes | None
+) -> None:
+    directory = open_directory()
+    partition = directory.create_partition(*NAME, TOPIC_ID, LogConfig(segment_bytes=200))
+    for number in range(5):
+        partition.append(batch(producer=Producer(1, 0, number)), now_ms=NOW)
+    partition.sync()
+    directory.abandon()
+    for path in directory.path.glob("*checkpoint"):
+        if content is None:
+            path.unlink()
+        else:
+            path.write_bytes(content)
+    again = open_directory().partitions[NAME]
+    assert (again.log_start_offset, again.log_end_offset) == (0, 5)
+    assert again.recovered.truncated_bytes == 0
+
+
+# --- making and deleting -------------------------------------------------------------------------
+
+
+def test_making_a_partition_again_changes_only_its_config(
+    open_directory: Open, batch: Batch
+) -> None:
+    directory = open_directory()
+    partition = directory.create_partition(*NAME, TOPIC_ID, LogConfig())
+    partition.append(batch(), now_ms=NOW)
+    config = LogConfig(retention_ms=5)
+    assert directory.create_partition(*NAME, TOPIC_ID, config) is partition
+    assert partition.config is config
+    assert partition.log_end_offset == 1
+
+
+def test_a_partition_that_lost_its_topic_id_is_taken_over(
+    open_directory: Open, batch: Batch
+) -> None:
+    directory = open_directory()
+    directory.create_partition(*NAME, TOPIC_ID, LogConfig()).append(batch(), now_ms=NOW)
+    directory.close()
+    metadata = directory.path / "orders-3" / "partition.metadata"
+    metadata.write_bytes(b"")
+    second = open_directory()
+    assert second.partitions[NAME].topic_id == LOST_TOPIC_ID
+    taken = second.create_partition(*NAME, TOPIC_ID, LogConfig())
+    assert (taken.topic_id, taken.log_end_offset) == (TOPIC_ID, 1)
+    assert metadata.read_bytes() == b"version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAATQ"
+
+
+def test_a_partition_of_a_deleted_topic_gives_way_to_the_new_one(
+    open_directory: Open, batch: Batch
+) -> None:
+    directory = open_directory()
+    old = directory.create_partition(*NAME, TOPIC_ID, LogConfig())
+    old.append(batch(), now_ms=NOW)
+    old.sync()
+    reader = old.read(0, 100, upto=1)
+    new = directory.create_partition(*NAME, uuid.UUID(int=78), LogConfig())
+    assert old.deleted
+    assert (new.log_end_offset, new.topic_id) == (0, uuid.UUID(int=78))
+    new.append(batch(2), now_ms=NOW)
+    assert new.read_batches(0, 1000) != b""
+    assert reader is not None
+    assert os.pread(reader.file, reader.size, reader.position)[16:] == batch()[16:]
+    assert names(directory.path / "orders-3")
+
+
+def test_a_deleted_partition_is_gone_after_a_crash(open_directory: Open, batch: Batch) -> None:
+    directory = open_directory()
+    partition = directory.create_partition(*NAME, TOPIC_ID, LogConfig(segment_bytes=100))
+    for _ in range(3):
+        partition.append(batch(), now_ms=NOW)
+    partition.sync()
+    assert partition.read(0, 10, upto=3) is not None  # a sealed segment is open in the cache
+    directory.delete_partition(NAME)
+    assert NAME not in directory.partitions
+    assert not [name for name in names(directory.path) if name.startswith("orders")]
+    directory.abandon()
+    assert open_directory().partitions == {}
+
+
+def test_a_deletion_that_a_crash_interrupted_is_completed(
+    open_directory: Open, batch: Batch
+) -> None:
+    directory = open_directory()
+    directory.create_partition(*NAME, TOPIC_ID, LogConfig()).append(batch(), now_ms=NOW)
+    directory.abandon()
+    (directory.path / "orders-3").rename(directory.path / f"orders-3.{uuid.uuid4().hex}-delete")
+    again = open_directory()
+    assert again.partitions == {}
+    assert not [name for name in names(directory.path) if name.startswith("orders")]
+
+
+def test_the_longest_topic_name_can_be_deleted(open_directory: Open) -> None:
+    directory = open_directory()
+    name = TopicPartition("x" * 249, 0)
+    directory.create_partition(*name, TOPIC_ID, LogConfig())
+    directory.delete_partition(name)
+    assert directory.partitions == {}
+
+
+def test_a_partition_that_cannot_be_made_is_a_storage_error(
+    open_directory: Open, faulty: Any
+) -> None:
+    directory = open_directory(files=faulty)
+    faulty.faults = {"pwrite": "partition.metadata"}
+    with pytest.raises(KafkaError) as refused:
+        directory.create_partition(*NAME, TOPIC_ID, LogConfig())
+    assert refused.value.code == ErrorCode.KAFKA_STORAGE_ERROR
+    assert directory.partitions == {}
+    faulty.faults = {}
+    assert directory.create_partition(*NAME, TOPIC_ID, LogConfig()).topic_id == TOPIC_ID
+
+
+def test_other_people_s_files_are_left_alone(open_directory: Open) -> None:
+    directory = open_directory()
+    directory.close()
+    (directory.path / "broker.json").write_text("{}")
+    (directory.path / "notes").mkdir()
+    again = open_directory()
+    assert again.partitions == {}
+    assert (again.path / "broker.json").exists()
+    assert (again.path / "notes").is_dir()

@@ -1,0 +1,125 @@
+"""The real disk: whole reads and writes, lives of descriptors, the lock."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mq.log.files import BUFFERS_MAX, Files, OpenFiles, _rest
+
+
+def is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def test_more_buffers_than_the_kernel_takes_at_once_are_all_written(tmp_path: Path) -> None:
+    files = Files()
+    file = files.open(tmp_path / "a", create=True)
+    pieces = [bytes([number % 256]) * 3 for number in range(2 * BUFFERS_MAX + 1)]
+    files.pwrite(file, pieces, 5)
+    assert (tmp_path / "a").read_bytes() == b"\0" * 5 + b"".join(pieces)
+
+
+@pytest.mark.parametrize("pieces", [[b"abcdef"], [b"ab", b"cd", b"ef"]])
+def test_a_write_that_the_kernel_cuts_short_is_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pieces: list[bytes]
+) -> None:
+    files = Files()
+    file = files.open(tmp_path / "a", create=True)
+    real = os.pwritev
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: real(fd, [data[:1]], at))
+    monkeypatch.setattr(os, "pwritev", lambda fd, data, at: real(fd, [data[0][:1]], at))
+    files.pwrite(file, pieces, 0)
+    assert (tmp_path / "a").read_bytes() == b"abcdef"
+
+
+def test_a_write_that_goes_nowhere_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = Files()
+    file = files.open(tmp_path / "a", create=True)
+    monkeypatch.setattr(os, "pwritev", lambda fd, data, at: 0)
+    with pytest.raises(OSError, match="No space"):
+        files.pwrite(file, [b"a", b"b"], 0)
+
+
+@given(st.lists(st.binary(max_size=5), max_size=6), st.integers(0, 30))
+def test_what_is_left_of_buffers_is_their_end(pieces: list[bytes], written: int) -> None:
+    whole = b"".join(pieces)
+    assert b"".join(_rest(pieces, written)) == whole[written:]
+
+
+def test_a_read_returns_less_only_at_the_end_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = Files()
+    (tmp_path / "a").write_bytes(b"0123456789")
+    file = files.open(tmp_path / "a")
+    real = os.pread
+    monkeypatch.setattr(os, "pread", lambda fd, size, at: real(fd, min(size, 3), at))
+    assert files.pread(file, 8, 1) == b"12345678"
+    assert files.pread(file, 8, 5) == b"56789"
+    assert files.pread(file, 8, 10) == b""
+
+
+def test_a_descriptor_lives_as_long_as_somebody_refers_to_its_file(tmp_path: Path) -> None:
+    files = Files()
+    file = files.open(tmp_path / "a", create=True)
+    again, fd = file, file.fd
+    del file
+    assert is_open(fd)
+    del again
+    assert not is_open(fd)
+
+
+def test_the_cache_of_open_files_is_bounded_and_closes_the_oldest(tmp_path: Path) -> None:
+    files = Files()
+    for name in "abc":
+        (tmp_path / name).write_bytes(b"content")
+    cache = OpenFiles(files, limit=2)
+    held = cache.get(tmp_path / "a")
+    first = cache.get(tmp_path / "b").fd
+    assert cache.get(tmp_path / "a") is held  # now b is the oldest
+    cache.get(tmp_path / "c")
+    assert not is_open(first)
+    assert is_open(held.fd)
+    mapped = cache.map(tmp_path / "c")
+    assert bytes(mapped) == b"content"
+    assert cache.map(tmp_path / "c") is mapped
+    cache.forget(tmp_path / "c")
+    assert cache.map(tmp_path / "c") is not mapped
+    assert cache.map(tmp_path / "missing") == b""
+
+
+def test_a_lock_is_held_by_one_until_it_is_let_go(tmp_path: Path) -> None:
+    files = Files()
+    held = files.lock(tmp_path / "lock")
+    assert held is not None
+    assert files.lock(tmp_path / "lock") is None
+    del held
+    assert files.lock(tmp_path / "lock") is not None
+
+
+def test_replacing_leaves_the_new_bytes_and_nothing_else(tmp_path: Path) -> None:
+    files = Files()
+    files.replace(tmp_path / "a", b"a longer text")
+    files.replace(tmp_path / "a", b"short")
+    assert files.read(tmp_path / "a") == b"short"
+    assert files.names(tmp_path) == ["a"]
+    assert files.read(tmp_path / "b") is None
+
+
+def test_syncing_reaches_files_and_directories(tmp_path: Path) -> None:
+    files = Files()
+    file = files.write(tmp_path / "a", b"x")
+    files.sync(file)
+    files.sync_directory(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        files.sync_directory(tmp_path / "missing")
+    assert files.size(tmp_path / "a") == 1

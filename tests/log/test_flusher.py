@@ -1,0 +1,117 @@
+"""Group commit on its thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+
+from mq.log.files import File, Files
+from mq.log.flusher import Flusher
+from mq.log.partition import Partition
+
+NOW = 1_700_000_000_000
+PATIENCE_S = 30.0
+
+Batch = Callable[..., bytes]
+Reports: Any = SimpleQueue
+
+
+class Gate:
+    """Holds syncs back until the test lets them through."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Semaphore(0)
+        self.open = threading.Semaphore(0)
+
+
+@pytest.fixture
+def gated(fast_files: type[Files]) -> tuple[Files, Gate]:
+    gate = Gate()
+
+    class GatedFiles(fast_files):  # type: ignore[misc, valid-type]
+        def sync(self, file: File) -> None:
+            if file.path.suffix == ".log":
+                gate.entered.release()
+                assert gate.open.acquire(timeout=PATIENCE_S)
+
+    return GatedFiles(), gate
+
+
+def unreachable(error: Exception) -> None:
+    raise AssertionError(f"a sync failed: {error}")
+
+
+def test_what_is_appended_during_a_sync_forms_the_next_group(
+    tmp_path: Path, rigs: Any, gated: tuple[Files, Gate], batch: Batch
+) -> None:
+    files, gate = gated
+    one, two = (rigs(tmp_path / name, files).create() for name in ("a-0", "b-0"))
+    reports: SimpleQueue[list[tuple[Partition, int]]] = SimpleQueue()
+    flusher = Flusher(reports.put, unreachable)
+    one.append(batch(2), now_ms=NOW)
+    flusher.request(one)
+    assert gate.entered.acquire(timeout=PATIENCE_S)
+    for _ in range(3):  # all of this comes while the first sync runs
+        one.append(batch(), now_ms=NOW)
+        flusher.request(one)
+    two.append(batch(), now_ms=NOW)
+    flusher.request(two)
+    gate.open.release(3)
+    assert reports.get(timeout=PATIENCE_S) == [(one, 2)]
+    assert reports.get(timeout=PATIENCE_S) == [(one, 5), (two, 1)]
+    flusher.close()
+    assert reports.empty()
+
+
+def test_closing_syncs_what_waits(tmp_path: Path, rigs: Any, fast_files: Any, batch: Batch) -> None:
+    partition = rigs(tmp_path / "a-0", fast_files()).create()
+    reports: SimpleQueue[list[tuple[Partition, int]]] = SimpleQueue()
+    flusher = Flusher(reports.put, unreachable)
+    partition.append(batch(2), now_ms=NOW)
+    flusher.request(partition)
+    flusher.close()
+    assert reports.get_nowait() == [(partition, 2)]
+    assert partition.recovery_point == 2
+
+
+def test_the_first_error_is_the_last_sync(
+    tmp_path: Path, rigs: Any, faulty: Any, batch: Batch
+) -> None:
+    good, bad = (rigs(tmp_path / name, faulty).create() for name in ("a-0", "b-0"))
+    for partition in (good, bad):
+        partition.append(batch(), now_ms=NOW)
+    faulty.faults = {"sync": ".log"}
+    reports: SimpleQueue[list[tuple[Partition, int]]] = SimpleQueue()
+    errors: SimpleQueue[Exception] = SimpleQueue()
+    flusher = Flusher(reports.put, errors.put)
+    flusher.request(bad)
+    assert isinstance(errors.get(timeout=PATIENCE_S), OSError)
+    faulty.faults = {}
+    faulty.calls.clear()
+    flusher.request(good)
+    flusher.close()
+    assert reports.empty()
+    assert faulty.calls == []
+    assert (good.high_watermark, bad.high_watermark, bad.recovery_point) == (0, 0, 0)
+
+
+def test_many_appends_and_rolls_beside_the_thread_are_all_reported(
+    tmp_path: Path, rigs: Any, fast_files: Any, batch: Batch
+) -> None:
+    partition = rigs(tmp_path / "a-0", fast_files()).create(segment_bytes=500)
+    reports: SimpleQueue[list[tuple[Partition, int]]] = SimpleQueue()
+    flusher = Flusher(reports.put, unreachable)
+    for _ in range(500):
+        partition.append(batch(), now_ms=NOW)
+        flusher.request(partition)
+    flusher.close()
+    offsets = []
+    while not reports.empty():
+        offsets += [offset for _, offset in reports.get()]
+    assert offsets == sorted(offsets)
+    assert offsets[-1] == 500
