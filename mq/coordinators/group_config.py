@@ -1,0 +1,23 @@
+"""The settings of groups, under the names and with the defaults of Kafka's broker settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["GroupConfig"]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupConfig:
+    """The settings of the group coordinator; each comment names Kafka's setting."""
+
+    offsets_topic_partitions: int = 50  # offsets.topic.num.partitions
+    min_session_timeout_ms: int = 6_000  # group.min.session.timeout.ms
+    max_session_timeout_ms: int = 1_800_000  # group.max.session.timeout.ms
+    # group.initial.rebalance.delay.ms: Kafka waits 3 s, so that the members of a service that
+    # starts meet in one rebalance. On one node they start within milliseconds.
+    initial_rebalance_delay_ms: int = 0
+    max_size: int = 2**31 - 1  # group.max.size
+    offset_metadata_max_bytes: int = 4_096  # offset.metadata.max.bytes, counted as characters
+    offsets_retention_ms: int = 7 * 24 * 60 * 60 * 1_000  # offsets.retention.minutes
+    offsets_retention_check_interval_ms: int = 600_000  # offsets.retention.check.interval.ms
