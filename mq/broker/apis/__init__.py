@@ -1,0 +1,108 @@
+"""The APIs that this broker serves: one table, and one module for what each of them does.
+
+A handler gets the broker and a :class:`~mq.broker.call.Call` and answers it, now or later. It
+raises nothing for what a client may do wrong: that has an error code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from mq.broker.apis import (
+    alter_configs,
+    api_versions,
+    create_partitions,
+    create_topics,
+    delete_records,
+    delete_topics,
+    describe_cluster,
+    describe_configs,
+    fetch,
+    find_coordinator,
+    groups,
+    incremental_alter_configs,
+    init_producer_id,
+    list_offsets,
+    metadata,
+    offset_for_leader_epoch,
+    produce,
+)
+from mq.broker.call import Call
+from mq.wire.fields import Request
+from mq.wire.messages.alter_configs import AlterConfigsRequest
+from mq.wire.messages.api_versions import ApiVersionsRequest
+from mq.wire.messages.create_partitions import CreatePartitionsRequest
+from mq.wire.messages.create_topics import CreateTopicsRequest
+from mq.wire.messages.delete_groups import DeleteGroupsRequest
+from mq.wire.messages.delete_records import DeleteRecordsRequest
+from mq.wire.messages.delete_topics import DeleteTopicsRequest
+from mq.wire.messages.describe_cluster import DescribeClusterRequest
+from mq.wire.messages.describe_configs import DescribeConfigsRequest
+from mq.wire.messages.describe_groups import DescribeGroupsRequest
+from mq.wire.messages.fetch import FetchRequest
+from mq.wire.messages.find_coordinator import FindCoordinatorRequest
+from mq.wire.messages.heartbeat import HeartbeatRequest
+from mq.wire.messages.incremental_alter_configs import IncrementalAlterConfigsRequest
+from mq.wire.messages.init_producer_id import InitProducerIdRequest
+from mq.wire.messages.join_group import JoinGroupRequest
+from mq.wire.messages.leave_group import LeaveGroupRequest
+from mq.wire.messages.list_groups import ListGroupsRequest
+from mq.wire.messages.list_offsets import ListOffsetsRequest
+from mq.wire.messages.metadata import MetadataRequest
+from mq.wire.messages.offset_commit import OffsetCommitRequest
+from mq.wire.messages.offset_delete import OffsetDeleteRequest
+from mq.wire.messages.offset_fetch import OffsetFetchRequest
+from mq.wire.messages.offset_for_leader_epoch import OffsetForLeaderEpochRequest
+from mq.wire.messages.produce import ProduceRequest
+from mq.wire.messages.sync_group import SyncGroupRequest
+
+if TYPE_CHECKING:
+    from mq.broker.broker import Broker
+
+__all__ = ["APIS", "Api"]
+
+
+class Api(NamedTuple):
+    """An API: its request, the versions served, and who answers."""
+
+    request: type[Request]
+    lowest: int
+    highest: int
+    handle: Callable[[Broker, Call[Any]], None]
+
+    @property
+    def advertised_from(self) -> int:
+        """The lowest version that ApiVersions tells of; see :mod:`mq.broker.apis.produce`."""
+        return 0 if self.request is ProduceRequest else self.lowest
+
+
+APIS: Final = (
+    Api(ProduceRequest, 3, 13, produce.handle),
+    Api(FetchRequest, 4, 18, fetch.handle),
+    Api(ListOffsetsRequest, 1, 11, list_offsets.handle),
+    Api(MetadataRequest, 0, 13, metadata.handle),
+    Api(OffsetCommitRequest, 2, 10, groups.handle),
+    Api(OffsetFetchRequest, 1, 10, groups.handle),
+    Api(FindCoordinatorRequest, 0, 6, find_coordinator.handle),
+    Api(JoinGroupRequest, 0, 9, groups.handle),
+    Api(HeartbeatRequest, 0, 4, groups.handle),
+    Api(LeaveGroupRequest, 0, 5, groups.handle),
+    Api(SyncGroupRequest, 0, 5, groups.handle),
+    Api(DescribeGroupsRequest, 0, 6, groups.handle),
+    Api(ListGroupsRequest, 0, 5, groups.handle),
+    Api(ApiVersionsRequest, 0, 4, api_versions.handle),
+    Api(CreateTopicsRequest, 2, 7, create_topics.handle),
+    Api(DeleteTopicsRequest, 1, 6, delete_topics.handle),
+    Api(DeleteRecordsRequest, 0, 2, delete_records.handle),
+    Api(InitProducerIdRequest, 0, 5, init_producer_id.handle),
+    Api(OffsetForLeaderEpochRequest, 2, 4, offset_for_leader_epoch.handle),
+    Api(DescribeConfigsRequest, 1, 4, describe_configs.handle),
+    Api(AlterConfigsRequest, 0, 2, alter_configs.handle),
+    Api(CreatePartitionsRequest, 0, 3, create_partitions.handle),
+    Api(DeleteGroupsRequest, 0, 2, groups.handle),
+    Api(IncrementalAlterConfigsRequest, 0, 1, incremental_alter_configs.handle),
+    Api(OffsetDeleteRequest, 0, 0, groups.handle),
+    Api(DescribeClusterRequest, 0, 2, describe_cluster.handle),
+)
+"""Every API there is here, by key."""

@@ -1,0 +1,307 @@
+"""The broker: the one owner of all state, on one event loop.
+
+Requests meet state here and nowhere else. Handlers (:mod:`mq.broker.apis`) ask this object what
+exists, append through it, and answer through it when what they say is on stable storage; since all
+run on one loop, each sees the state between two requests, and there is not a lock in the house.
+
+Where things live: what exists in :mod:`~mq.broker.catalog`, logs in :mod:`~mq.broker.partitions`,
+groups in :mod:`~mq.broker.group_owner`, those who wait in :mod:`~mq.broker.syncs` and
+:mod:`~mq.broker.waiting`. The broker knows requests and state, but no sockets.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol
+from uuid import UUID, uuid4
+
+from mq.broker.call import Call
+from mq.broker.catalog import (
+    METADATA_TOPIC,
+    NODE_ID,
+    OFFSETS_TOPIC,
+    PRODUCER_ID_BLOCK,
+    Catalog,
+    Topic,
+)
+from mq.broker.group_owner import GroupOwner
+from mq.broker.housekeeping import Housekeeping
+from mq.broker.partitions import Partitions
+from mq.broker.settings import Settings
+from mq.broker.syncs import Syncs
+from mq.broker.waiting import FetchWaiters, Outcome, Timer
+from mq.coordinators.effects import Now
+from mq.coordinators.group_config import GroupConfig
+from mq.errors import ConfigurationError, ErrorCode, KafkaError, MqError
+from mq.log.config import LogConfig
+from mq.log.directory import DataDirectory
+from mq.log.partition import Appended, Partition
+from mq.wire.batch import BatchRecord, batches, decode_batch, encode_batch
+from mq.wire.fields import Message, Response
+from mq.wire.state_record import decode_metadata, encode_metadata
+
+__all__ = ["Broker", "Loop"]
+
+logger = logging.getLogger("mq.broker")
+
+# The id that KRaft gives the metadata topic in every cluster.
+_METADATA_TOPIC_ID: Final = UUID(int=1)
+
+_REPLAY_BYTES: Final = 1024 * 1024
+
+
+class Loop(Protocol):
+    """What the broker needs of the event loop that it lives on."""
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer: ...
+
+    def call_soon(self, callback: Callable[..., object], *args: Any) -> object: ...
+
+    def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any) -> object: ...
+
+
+class HasErrorCode(Protocol):
+    """One result of several in a response."""
+
+    error_code: int
+
+
+class Broker:
+    """Everything a handler can reach.
+
+    Args:
+        directory: the open data directory.
+        loop: the event loop; every method is called on it.
+        settings: the broker's settings.
+        failed: called once if the disk fails. No more is appended then; the process should end.
+    """
+
+    def __init__(
+        self,
+        directory: DataDirectory,
+        loop: Loop,
+        settings: Settings,
+        failed: Callable[[Exception], None],
+    ) -> None:
+        self.settings = settings
+        self.catalog = Catalog()
+        self.partitions = Partitions(directory, self.catalog)
+        self.fetches = FetchWaiters(loop.call_later)
+        self.advertised_apis: Sequence[tuple[int, int, int]] = ()
+        self.call_later = loop.call_later
+        self._directory = directory
+        self._syncs = Syncs(loop, advanced=self.fetches.advanced, failed=failed)
+        self._producer_ids = range(0)
+        self.metadata_log = self._open_metadata_log()
+        self._replay_catalog()
+        self.partitions.reconcile()
+        self.groups = GroupOwner(self, self._group_config())
+        self.groups.replay()
+        self._housekeeping = Housekeeping(directory, settings, loop, self._syncs.fail)
+
+    @property
+    def cluster_id(self) -> str:
+        return self._directory.cluster_id
+
+    def now(self) -> Now:
+        """This moment."""
+        return Now(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
+
+    # --- records ---------------------------------------------------------------------------------
+
+    def append(self, partition: Partition, records: bytes, *, client: bool = True) -> Appended:
+        """Append batches; whoever is told of it must be told :meth:`after_syncs`.
+
+        Raises:
+            KafkaError: nothing was appended, and why.
+        """
+        self._syncs.check()
+        try:
+            appended = partition.append(records, now_ms=time.time_ns() // 1_000_000, client=client)
+        except OSError as error:
+            logger.error("%s-%d: %s", partition.topic, partition.index, error)
+            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, error.strerror) from error
+        self._syncs.appended(partition)
+        return appended
+
+    def after_syncs(self, partitions: Iterable[Partition], then: Outcome) -> None:
+        """Call ``then`` when all that ``partitions`` hold now is on stable storage.
+
+        What the catalog says is waited for as well: a record must not be acknowledged while a crash
+        could take its topic back.
+        """
+        self._syncs.after((*partitions, self.metadata_log), then)
+
+    def records_of(self, partition: Partition) -> Iterator[BatchRecord]:
+        """Every record of a partition, from its start to its end."""
+        offset = partition.log_start_offset
+        while offset < partition.log_end_offset:
+            data = partition.read_batches(offset, _REPLAY_BYTES)
+            for position, header in batches(data):
+                if not header.is_control:
+                    yield from decode_batch(data, position)
+                offset = header.last_offset + 1
+
+    # --- the catalog -----------------------------------------------------------------------------
+
+    def reply_when_known(self, call: Call[Any], response: Response) -> None:
+        """Answer with what the catalog says, once that is on stable storage."""
+
+        def outcome(code: ErrorCode) -> None:
+            if code:
+                call.refuse("the disk failed")
+            else:
+                call.reply(response)
+
+        self._syncs.after((self.metadata_log,), outcome)
+
+    def change(
+        self,
+        call: Call[Any],
+        records: Sequence[Message],
+        response: Response,
+        results: Sequence[HasErrorCode],
+    ) -> None:
+        """Change the catalog and answer, once that is on stable storage, with ``response``.
+
+        If it cannot be stored, all ``results`` in it that were to succeed have failed.
+        """
+
+        def outcome(code: ErrorCode) -> None:
+            for result in results:
+                result.error_code = result.error_code or code
+            call.reply(response)
+
+        try:
+            self._commit(records)
+        except KafkaError as error:
+            outcome(error.code)
+        else:
+            self._syncs.after((self.metadata_log,), outcome)
+
+    def create_topic(
+        self, name: str, partitions: int, configs: Mapping[str, str] | None = None
+    ) -> Topic:
+        """Create a topic that somebody used before anybody created it.
+
+        Raises:
+            KafkaError: why not.
+        """
+        self._commit(self.catalog.create_topic(name, uuid4(), partitions, configs or {}))
+        return self.catalog.topics[name]
+
+    def offsets_topic(self) -> Topic:
+        """The topic in which groups are kept, made if it does not exist.
+
+        Raises:
+            KafkaError: KAFKA_STORAGE_ERROR.
+        """
+        topic = self.catalog.topics.get(OFFSETS_TOPIC)
+        if topic is None:
+            topic = self.create_topic(
+                OFFSETS_TOPIC,
+                self.settings.offsets_topic_partitions,
+                {
+                    "cleanup.policy": "compact",
+                    "compression.type": "producer",
+                    "segment.bytes": str(self.settings.offsets_topic_segment_bytes),
+                },
+            )
+        return topic
+
+    def take_producer_id(self) -> int:
+        """A producer id that was never given before; to be told :meth:`reply_when_known`.
+
+        Raises:
+            KafkaError: KAFKA_STORAGE_ERROR.
+        """
+        if not self._producer_ids:
+            first = self.catalog.next_producer_id
+            self._commit(self.catalog.reserve_producer_ids())
+            self._producer_ids = range(first, first + PRODUCER_ID_BLOCK)
+        taken = self._producer_ids[0]
+        self._producer_ids = self._producer_ids[1:]
+        return taken
+
+    def described_settings(self) -> dict[str, str]:
+        """The broker's settings as tools ask for them."""
+        return {
+            "log.dirs": str(self._directory.path),
+            "node.id": str(NODE_ID),
+            **self.settings.described(),
+        }
+
+    def _commit(self, records: Sequence[Message]) -> None:
+        """Append to the metadata log, then apply: in this order, or neither."""
+        if not records:
+            return
+        now = self.now().wall_ms
+        values = [BatchRecord(None, encode_metadata(record), timestamp=now) for record in records]
+        self.append(self.metadata_log, encode_batch(values), client=False)
+        for record in records:
+            self._apply(record)
+
+    def _apply(self, record: Message) -> None:
+        change = self.catalog.apply(record)
+        if change is None:
+            return
+        if change.removed:
+            self._forget(change.topic)
+        else:
+            self.partitions.configure(change.topic)
+
+    def _forget(self, topic: Topic) -> None:
+        """A topic was removed: its waiters hear of it now, its files go after the sync."""
+        for partition in self.partitions.existing(topic):
+            self._syncs.gone(partition)
+            self.fetches.gone(partition)
+            self._syncs.after((self.metadata_log,), self._delete_later(partition))
+        self.groups.topic_removed(topic)
+
+    def _delete_later(self, partition: Partition) -> Outcome:
+        def outcome(code: ErrorCode) -> None:
+            if not code:
+                self.partitions.delete(partition)
+
+        return outcome
+
+    # --- beginning and ending --------------------------------------------------------------------
+
+    def _open_metadata_log(self) -> Partition:
+        forever = LogConfig(retention_ms=-1)
+        return self._directory.create_partition(METADATA_TOPIC, 0, _METADATA_TOPIC_ID, forever)
+
+    def _replay_catalog(self) -> None:
+        for stored in self.records_of(self.metadata_log):
+            try:
+                record = decode_metadata(stored.value or b"")
+                if record is not None:
+                    self.catalog.apply(record)
+            except (MqError, KeyError) as error:
+                raise self.damaged(self.metadata_log, stored.offset) from error
+        self._commit(self.catalog.finalize_features())
+
+    def damaged(self, partition: Partition, offset: int) -> ConfigurationError:
+        """The error to start with on state that cannot be understood: guessing would lose more."""
+        return ConfigurationError(
+            f"{partition.path} is damaged at offset {offset}: restore it from a backup"
+        )
+
+    def _group_config(self) -> GroupConfig:
+        topic = self.catalog.topics.get(OFFSETS_TOPIC)
+        if topic is None:
+            return GroupConfig(offsets_topic_partitions=self.settings.offsets_topic_partitions)
+        return GroupConfig(offsets_topic_partitions=topic.partitions)
+
+    def finish(self, then: Callable[[], None]) -> None:
+        """Answer every fetch that waits for records, and call ``then`` when all syncs are done."""
+        self.fetches.release_all()
+        self._syncs.when_idle(then)
+
+    def close(self) -> None:
+        """End, after what was appended is synced. The data directory is not closed."""
+        self._housekeeping.close()
+        self.groups.close()
+        self._syncs.close()

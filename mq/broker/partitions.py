@@ -1,0 +1,130 @@
+"""The logs of the topics that the catalog knows.
+
+A partition's directory is made when the partition is first needed, so that creating a topic costs
+one record however many partitions it has. The catalog decides what exists: a directory that it does
+not know, or knows under another topic id, is what a crash or a deletion left behind, and goes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from uuid import UUID
+
+from mq.broker.catalog import METADATA_TOPIC, Catalog, Topic
+from mq.errors import ErrorCode, KafkaError
+from mq.log.config import LogConfig
+from mq.log.directory import DataDirectory
+from mq.log.partition import Partition
+from mq.record import TopicPartition
+
+__all__ = ["Partitions"]
+
+logger = logging.getLogger("mq.broker")
+
+
+class Partitions:
+    """Partitions by name and by topic id."""
+
+    def __init__(self, directory: DataDirectory, catalog: Catalog) -> None:
+        self._directory = directory
+        self._catalog = catalog
+
+    def by_name(self, name: str, index: int) -> Partition:
+        """The log of a partition.
+
+        Raises:
+            KafkaError: UNKNOWN_TOPIC_OR_PARTITION, or KAFKA_STORAGE_ERROR if it cannot be made.
+        """
+        topic = self._catalog.topics.get(name)
+        if topic is None:
+            raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+        return self.of(topic, index)
+
+    def by_id(self, topic_id: UUID, index: int) -> Partition:
+        """The log of a partition.
+
+        Raises:
+            KafkaError: UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION, or KAFKA_STORAGE_ERROR.
+        """
+        topic = self._catalog.by_id.get(topic_id)
+        if topic is None:
+            raise KafkaError(ErrorCode.UNKNOWN_TOPIC_ID)
+        return self.of(topic, index)
+
+    def of(self, topic: Topic, index: int) -> Partition:
+        """The log of a partition of ``topic``, made if this is its first use.
+
+        Raises:
+            KafkaError: UNKNOWN_TOPIC_OR_PARTITION, or KAFKA_STORAGE_ERROR if it cannot be made.
+        """
+        partition = self._directory.partitions.get(TopicPartition(topic.name, index))
+        if partition is not None and partition.topic_id == topic.id:
+            return partition
+        if not 0 <= index < topic.partitions:
+            raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+        return self._make(topic, index)
+
+    def existing(self, topic: Topic) -> Iterator[Partition]:
+        """The partitions of ``topic`` that have been used."""
+        for index in range(topic.partitions):
+            partition = self._directory.partitions.get(TopicPartition(topic.name, index))
+            if partition is not None and partition.topic_id == topic.id:
+                yield partition
+
+    def leader_epoch(self, topic: Topic, index: int) -> int:
+        """The epoch of a partition; 0 before its first use."""
+        partition = self._directory.partitions.get(TopicPartition(topic.name, index))
+        return 0 if partition is None else partition.leader_epoch
+
+    def check_leader_epoch(self, partition: Partition, epoch: int) -> None:
+        """Refuse a client whose knowledge of the partition is of another epoch (KIP-320).
+
+        Raises:
+            KafkaError: FENCED_LEADER_EPOCH or UNKNOWN_LEADER_EPOCH; never for an epoch of -1.
+        """
+        if epoch == -1 or epoch == partition.leader_epoch:
+            return
+        if epoch < partition.leader_epoch:
+            raise KafkaError(ErrorCode.FENCED_LEADER_EPOCH)
+        raise KafkaError(ErrorCode.UNKNOWN_LEADER_EPOCH)
+
+    def configure(self, topic: Topic) -> None:
+        """Let the logs of ``topic`` act by its settings as they are now."""
+        config = LogConfig.parse(topic.configs)
+        for partition in self.existing(topic):
+            partition.config = config
+
+    def delete(self, partition: Partition) -> None:
+        """Remove the files of a partition, unless its place is taken by a new one already.
+
+        A failure is logged: what remains goes at the next start.
+        """
+        if self._directory.partitions.get(partition.topic_partition) is not partition:
+            return
+        try:
+            self._directory.delete_partition(partition.topic_partition)
+        except KafkaError as error:
+            logger.error("%s", error)
+
+    def reconcile(self) -> None:
+        """After a start: remove what the catalog does not know, and configure what it knows."""
+        for place, partition in list(self._directory.partitions.items()):
+            topic = self._catalog.topics.get(place.topic)
+            if place.topic == METADATA_TOPIC:
+                continue
+            if topic is None or place.partition >= topic.partitions:
+                logger.info("removing %s, which belongs to no topic", place)
+                self.delete(partition)
+            else:
+                self._make(topic, place.partition)
+
+    def _make(self, topic: Topic, index: int) -> Partition:
+        """Take what is there, even if it has lost its id, or begin anew."""
+        try:
+            return self._directory.create_partition(
+                topic.name, index, topic.id, LogConfig.parse(topic.configs)
+            )
+        except KafkaError as error:
+            logger.error("%s", error)
+            raise

@@ -1,0 +1,40 @@
+"""The broker's own settings, under the names that Kafka gives them.
+
+What a topic inherits is not here but in :mod:`mq.broker.topic_configs`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Settings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Fixed for the life of the process; each comment names Kafka's setting."""
+
+    num_partitions: int = 8  # num.partitions: room for eight workers before anyone thinks of it
+    auto_create_topics: bool = True  # auto.create.topics.enable
+    # offsets.topic.num.partitions: Kafka spreads groups over 50 partitions to spread them over
+    # brokers. Here one loop owns them all, and in one partition their commits share one sync.
+    offsets_topic_partitions: int = 1
+    offsets_topic_segment_bytes: int = 100 * 1024 * 1024  # offsets.topic.segment.bytes
+    fetch_bytes_max: int = 55 * 1024 * 1024  # fetch.max.bytes
+    retention_check_interval_ms: int = 300_000  # log.retention.check.interval.ms
+
+    def described(self) -> dict[str, str]:
+        """The settings as tools ask for them."""
+        return {
+            "auto.create.topics.enable": str(self.auto_create_topics).lower(),
+            "default.replication.factor": "1",
+            "delete.topic.enable": "true",
+            "fetch.max.bytes": str(self.fetch_bytes_max),
+            # Gone from Kafka 4, but kafbat's UI reads the broker's version from it.
+            "inter.broker.protocol.version": "4.3",
+            "log.retention.check.interval.ms": str(self.retention_check_interval_ms),
+            "num.partitions": str(self.num_partitions),
+            "offsets.topic.num.partitions": str(self.offsets_topic_partitions),
+            "offsets.topic.replication.factor": "1",
+            "offsets.topic.segment.bytes": str(self.offsets_topic_segment_bytes),
+        }

@@ -1,0 +1,163 @@
+"""What a broker knows after it ended, in order or not."""
+
+from __future__ import annotations
+
+import pytest
+
+from mq.errors import ErrorCode
+from mq.wire.batch import Producer
+from mq.wire.messages.create_partitions import CreatePartitionsRequest, CreatePartitionsTopic
+from mq.wire.messages.delete_topics import DeleteTopicsRequest
+from mq.wire.messages.init_producer_id import InitProducerIdRequest
+from mq.wire.messages.metadata import MetadataRequest
+from mq.wire.messages.offset_commit import (
+    OffsetCommitRequest,
+    OffsetCommitRequestPartition,
+    OffsetCommitRequestTopic,
+)
+from mq.wire.messages.offset_fetch import OffsetFetchRequest, OffsetFetchRequestTopic
+
+
+@pytest.fixture(params=[True, False], ids=["stopped", "killed"])
+def restart(request, start_broker, connect):
+    """``restart(broker)`` ends it, in order or as a crash would, and gives one that follows it."""
+
+    def again(broker):
+        broker.stop(clean=request.param)
+        following = start_broker()
+        return following, connect(following)
+
+    return again
+
+
+def test_topics_records_and_settings_are_there_again(start_broker, connect, restart, wire):
+    broker = start_broker()
+    client = connect(broker)
+    topic_id = client.create("t", partitions=2, retention_ms="5000")
+    client.ask(CreatePartitionsRequest(topics=[CreatePartitionsTopic("t", 3, None)]), 3)
+    client.produce("t", b"a", b"b", partition=1)
+    client.produce("t", b"c", partition=2)
+    cluster_id = broker.broker.cluster_id
+
+    broker, client = restart(broker)
+    response = client.ask(MetadataRequest(topics=None), 12)
+    (topic,) = response.topics
+    assert (topic.name, topic.topic_id, len(topic.partitions)) == ("t", topic_id, 3)
+    assert response.cluster_id == cluster_id
+    assert wire.values_in(client.fetch("t", partition=1).records) == [b"a", b"b"]
+    assert client.produce("t", b"d", partition=1).base_offset == 2
+    config = broker.call(lambda: broker.broker.partitions.by_name("t", 2).config)
+    assert config.retention_ms == 5000
+
+
+def test_a_deleted_topic_stays_deleted(start_broker, connect, restart, tmp_path):
+    broker = start_broker()
+    client = connect(broker)
+    client.create("t")
+    client.produce("t", b"a")
+    client.ask(DeleteTopicsRequest(topic_names=["t"]), 4)
+
+    broker, client = restart(broker)
+    assert client.fetch("t").error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    assert not list((tmp_path / "data").glob("t-*"))
+
+
+def test_committed_offsets_are_there_again(start_broker, connect, restart):
+    broker = start_broker()
+    client = connect(broker)
+    client.create("t")
+    partition = OffsetCommitRequestPartition(
+        partition_index=0, committed_offset=41, committed_metadata="here"
+    )
+    commit = OffsetCommitRequest(
+        group_id="g", topics=[OffsetCommitRequestTopic(name="t", partitions=[partition])]
+    )
+    assert client.ask(commit, 8).topics[0].partitions[0].error_code == 0
+
+    _, client = restart(broker)
+    wanted = OffsetFetchRequestTopic(name="t", partition_indexes=[0, 1])
+    fetched = client.ask(OffsetFetchRequest(group_id="g", topics=[wanted]), 7).topics[0]
+    assert [(p.committed_offset, p.metadata) for p in fetched.partitions] == [
+        (41, "here"),
+        (-1, ""),
+    ]
+
+
+def test_producer_ids_are_never_given_twice(start_broker, connect, restart):
+    broker = start_broker()
+    client = connect(broker)
+    ask = InitProducerIdRequest(transactional_id=None)
+    before = {client.ask(ask, 4).producer_id for _ in range(3)}
+
+    _, client = restart(broker)
+    after = {client.ask(ask, 4).producer_id for _ in range(3)}
+    assert len(before | after) == 6
+
+
+def test_repetitions_are_recognized_after_a_restart(start_broker, connect, restart, wire):
+    broker = start_broker()
+    client = connect(broker)
+    client.create("t")
+    requests = [
+        wire.produce_request("t", wire.batch(b"%d" % n, producer=Producer(7, 0, n)))
+        for n in range(3)
+    ]
+    for request in requests:
+        client.ask(request, 9)
+
+    _, client = restart(broker)
+    for number, request in enumerate(requests):
+        answer = client.ask(request, 9).responses[0].partition_responses[0]
+        assert (answer.error_code, answer.base_offset) == (0, number)
+    assert wire.values_in(client.fetch("t").records) == [b"0", b"1", b"2"]
+
+
+def test_directories_that_no_topic_claims_go(start_broker, connect, tmp_path):
+    """What a crash leaves between the record of a deletion and the deletion of the files."""
+    broker = start_broker()
+    client = connect(broker)
+    client.create("kept")
+    client.produce("kept", b"a")
+    client.create("t")
+    client.produce("t", b"a")
+    broker.call(lambda: broker.broker.catalog.delete_topic(broker.broker.catalog.topics["t"]))
+    records = broker.call(
+        lambda: broker.broker.catalog.delete_topic(broker.broker.catalog.topics["t"])
+    )
+    broker.call(lambda: setattr(broker.broker.partitions, "delete", lambda partition: None))
+    broker.call(lambda: broker.broker._commit(records))
+    broker.stop(clean=False)
+    assert (tmp_path / "data" / "t-0").exists()
+
+    client = connect(start_broker())
+    assert not (tmp_path / "data" / "t-0").exists()
+    assert client.fetch("kept").high_watermark == 1
+    client.create("t")
+    assert client.fetch("t").high_watermark == 0
+
+
+def test_a_directory_that_is_lost_begins_empty(start_broker, connect, tmp_path):
+    broker = start_broker()
+    client = connect(broker)
+    client.create("t", partitions=2)
+    client.produce("t", b"a")
+    broker.stop()
+    for file in (tmp_path / "data" / "t-0").iterdir():
+        file.unlink()
+    (tmp_path / "data" / "t-0").rmdir()
+
+    client = connect(start_broker())
+    assert client.fetch("t").high_watermark == 0
+    assert client.produce("t", b"b", partition=1).base_offset == 0
+
+
+def test_durability_can_be_switched(start_broker, connect, wire):
+    for number, durability in enumerate(["os", "sync", "os", "sync"]):
+        broker = start_broker(durability=durability)
+        client = connect(broker)
+        if number == 0:
+            client.create("t")
+        assert client.produce("t", b"%d" % number).base_offset == number
+        broker.stop(clean=number % 2 == 0)
+    client = connect(start_broker())
+    assert wire.values_in(client.fetch("t").records) == [b"0", b"1", b"2", b"3"]
