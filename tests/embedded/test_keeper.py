@@ -1,0 +1,142 @@
+"""The broker's side of a lease, driven through real sockets on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+
+import pytest
+
+from mq.embedded import LeaseKeeper
+from mq.embedded.directory import Announcement, split
+from mq.errors import ConfigurationError
+
+
+class Starter:
+    """The end of the socket pair that a starter holds."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = socket.socketpair()
+        self.ours.settimeout(10)
+
+    def answer(self) -> dict[str, object]:
+        return json.loads(self.ours.makefile("rb").readline())
+
+
+async def join(data, token=None):
+    announced = Announcement.read(data)
+    host, port = split(announced.lease)
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write((token or announced.token).encode() + b"\n")
+    return await reader.readline(), writer
+
+
+async def released(keeper):
+    async with asyncio.timeout(10):
+        await keeper.wait_released()
+
+
+@pytest.fixture
+def starter():
+    starter = Starter()
+    yield starter
+    starter.ours.close()
+
+
+def test_the_starter_is_told_the_address_once_it_is_served(tmp_path, starter):
+    async def scenario():
+        keeper = LeaseKeeper(tmp_path, starter.theirs)
+        await keeper.announce("127.0.0.1:9")
+        assert await asyncio.to_thread(starter.answer) == {
+            "address": "127.0.0.1:9",
+            "embedded": True,
+        }
+        starter.ours.close()
+        await released(keeper)
+
+    asyncio.run(scenario())
+
+
+def test_a_starter_that_died_before_the_broker_was_ready_ends_it(tmp_path, starter):
+    async def scenario():
+        starter.ours.close()
+        keeper = LeaseKeeper(tmp_path, starter.theirs)
+        await keeper.announce("127.0.0.1:9")
+        await released(keeper)
+
+    asyncio.run(scenario())
+
+
+def test_a_broker_that_cannot_start_tells_its_starter_why(tmp_path, starter):
+    keeper = LeaseKeeper(tmp_path, starter.theirs)
+    keeper.refuse(ConfigurationError("no room on the disk"))
+    assert starter.answer() == {"error": "no room on the disk", "exit_code": 2}
+    starter.theirs.close()
+
+
+def test_a_lease_taken_while_the_broker_lingers_keeps_it(tmp_path, starter, monkeypatch):
+    monkeypatch.setenv("MQ_LINGER", "3600")
+
+    async def scenario():
+        keeper = LeaseKeeper(tmp_path, starter.theirs)
+        await keeper.announce("127.0.0.1:9")
+        starter.ours.close()
+        answer, writer = await join(tmp_path)
+        assert json.loads(answer)["address"] == "127.0.0.1:9"
+        keeper.hurry()
+        writer.close()
+        await released(keeper)
+
+    asyncio.run(scenario())
+
+
+def test_after_the_release_no_lease_is_granted(tmp_path, starter, monkeypatch):
+    monkeypatch.setenv("MQ_LINGER", "0")
+
+    async def scenario():
+        keeper = LeaseKeeper(tmp_path, starter.theirs)
+        await keeper.announce("127.0.0.1:9")
+        starter.ours.close()
+        await released(keeper)
+        with pytest.raises(ConnectionRefusedError):
+            await join(tmp_path)
+
+    asyncio.run(scenario())
+
+
+def test_a_wrong_token_is_no_lease(tmp_path, starter):
+    async def scenario():
+        keeper = LeaseKeeper(tmp_path, starter.theirs)
+        await keeper.announce("127.0.0.1:9")
+        for token in ("wrong", "x" * 5000, "\0"):
+            answer, writer = await join(tmp_path, token)
+            assert answer == b""
+            writer.close()
+        keeper.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_broker_started_by_hand_can_be_leased_and_outlives_its_leases(tmp_path, monkeypatch):
+    monkeypatch.setenv("MQ_LINGER", "0")
+
+    async def scenario():
+        keeper = LeaseKeeper(tmp_path)
+        await keeper.announce("127.0.0.1:9")
+        answer, writer = await join(tmp_path)
+        assert json.loads(answer) == {"address": "127.0.0.1:9", "embedded": False}
+        writer.close()
+        await writer.wait_closed()
+        again, writer = await join(tmp_path)
+        assert again == answer
+        writer.close()
+        keeper.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_linger_that_is_no_number_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("MQ_LINGER", "soon")
+    with pytest.raises(ConfigurationError, match="MQ_LINGER"):
+        LeaseKeeper(tmp_path)
