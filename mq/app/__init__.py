@@ -1,0 +1,1 @@
+"""What users declare, and the engine that delivers records to it."""
