@@ -234,17 +234,17 @@ class KafkaError(MqError):
 
 
 class PeerError(MqError):
-    """The other end of a connection broke the protocol. Close the connection; nothing here is wrong."""
+    """The other end of a connection broke the protocol. Close it; the fault is theirs."""
 
 
 class ConfigurationError(MqError):
-    """Something was declared or configured wrongly. Correct what the message names and start again."""
+    """Something was declared or configured wrongly. Correct what the message names; start again."""
 
     exit_code = 2
 
 
 class BrokerUnreachable(MqError):
-    """No broker answered at the bootstrap address. Check the address, the network and the broker."""
+    """No broker answered at the bootstrap address. Check the address, the network, the broker."""
 
     exit_code = 3
 

@@ -36,9 +36,8 @@ def page() -> str:
 
 def _sections(command: click.Command, parent: click.Context | None, name: str) -> Iterator[str]:
     """The help of a command and, behind it, of those below it."""
-    context = click.Context(
-        command, parent=parent, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH
-    )
+    settings = {**command.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
+    context = click.Context(command, parent=parent, info_name=name, **settings)
     heading = "#" * (context.command_path.count(" ") + 2)
     told = command.get_help(context).rstrip()
     yield f"\n{heading} {context.command_path}\n\n```text\n{told}\n```\n"

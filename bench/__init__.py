@@ -1,0 +1,1 @@
+"""Measurements: each program prints ratios to a peer measured in the same run."""
