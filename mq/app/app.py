@@ -88,6 +88,7 @@ class App(Router):
         self._librdkafka = dict(librdkafka or {})
         self._open: _Open | None = None
         self._users = 0
+        self._opened: anyio.Event
         self._exit: AsyncExitStack | None = None
         self._engine: Engine | None = None
         self._stop_asked = threading.Event()
@@ -197,13 +198,25 @@ class App(Router):
     # in use
 
     async def __aenter__(self) -> Self:
-        if self._users == 0:
+        self._users += 1
+        if self._users > 1:
+            await self._opened.wait()
+            if self._open is None:
+                self._users -= 1
+                raise ConfigurationError(f"{self.name} could not be taken into use")
+            return self
+        self._opened = anyio.Event()
+        try:
             async with AsyncExitStack() as stack:
                 self._open = await stack.enter_async_context(self._in_use())
                 if self._lifespan is not None:
                     await stack.enter_async_context(self._lifespan(self))
                 self._exit = stack.pop_all()
-        self._users += 1
+        except BaseException:
+            self._users -= 1
+            raise
+        finally:
+            self._opened.set()
         return self
 
     async def __aexit__(

@@ -49,17 +49,25 @@ Decoder: TypeAlias = Callable[[bytes], Any]
 class PayloadError(MqError):
     """The value of a record cannot be given to its handler. Trying again cannot help."""
 
+    __module__ = "mq"
+
 
 class UndecodableError(PayloadError):
     """The bytes are not what the content type says. Look at the producer."""
+
+    __module__ = "mq"
 
 
 class InvalidPayloadError(PayloadError):
     """The value was read, but is not of the handler's type. Correct one of the two."""
 
+    __module__ = "mq"
+
 
 class EncodeError(MqError):
     """A value cannot be written by the codec chosen for it. Send another type, or name a codec."""
+
+    __module__ = "mq"
 
 
 class Codec(Protocol):
@@ -312,11 +320,26 @@ def _refuse_opaque_classes(annotation: Any) -> None:
         known = msgspec.inspect.type_info(annotation)
     except (TypeError, NotImplementedError):
         return  # the decoder tells this one better
-    if isinstance(known, msgspec.inspect.CustomType):
+    opaque = _find_opaque(known, set())
+    if opaque is not None:
         raise ConfigurationError(
-            f"no payload can be read as {_shown(annotation)}: "
+            f"no payload can be read as {_shown(opaque)}: "
             "use builtins, a dataclass, a TypedDict, a msgspec.Struct or a pydantic model"
         )
+
+
+def _find_opaque(node: Any, seen: set[int]) -> Any:
+    """The first class inside a type that msgspec does not know, or None."""
+    if isinstance(node, msgspec.inspect.CustomType):
+        return node.cls
+    if isinstance(node, tuple | list):
+        parts: Iterable[Any] = node
+    elif isinstance(node, msgspec.inspect.Type | msgspec.inspect.Field) and id(node) not in seen:
+        seen.add(id(node))
+        parts = [getattr(node, name) for name in node.__struct_fields__ if name != "cls"]
+    else:
+        return None
+    return next((found for part in parts if (found := _find_opaque(part, seen)) is not None), None)
 
 
 def _allows_none(annotation: Any) -> bool:

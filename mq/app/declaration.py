@@ -211,6 +211,8 @@ def _resolve(
     if parameter.annotation is parameter.empty:
         return Any
     inner = inspect.unwrap(getattr(function, "func", function))
+    if not hasattr(inner, "__globals__"):  # an object that can be called
+        inner = getattr(type(inner), "__call__", inner)  # noqa: B004
     known = getattr(inner, "__globals__", {})
     holder = type("holder", (), {"__annotations__": {parameter.name: parameter.annotation}})
     try:
@@ -264,7 +266,7 @@ def _keyword_caller(
     def call(value: Any, record: Message | None) -> Any:
         positional, named = [], {}
         for parameter in wanted:
-            given = value if parameter is payload else record
+            given = value if parameter == payload else record
             if parameter.kind is parameter.POSITIONAL_ONLY:
                 positional.append(given)
             else:

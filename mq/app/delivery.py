@@ -141,15 +141,16 @@ class Delivery:
             self._await_sends(self._sends)
 
     def failed(self, error: BaseException) -> None:
-        """The attempt failed."""
+        """The attempt failed, or the handler dropped the record."""
+        if isinstance(error, Drop):
+            logger.info("%s dropped: %s", self, error)
+            self.returned(None)
+            return
         for pending in self._sends or ():
             pending.disown()
         self._sends = self._awaited = None
         if self.partition.fenced:
             self._end()
-        elif isinstance(error, Drop):
-            logger.info("%s dropped: %s", self, error)
-            self._finish()
         else:
             self._fail(error)
 

@@ -71,7 +71,7 @@ class Engine:
         self._failure: BaseException | None = None
         self._asked_to_end = anyio.Event()
         self._tasks: anyio.abc.TaskGroup
-        self._growing = False
+        self._growth_asked = anyio.Event()
 
     def _all_sources(self) -> list[Source]:
         """Every topic of every group, with all the tiers that its handlers want."""
@@ -96,9 +96,7 @@ class Engine:
 
     def grow(self) -> None:
         """Have the topics made or grown that are missing."""
-        if not self._growing:
-            self._growing = True
-            self._tasks.start_soon(self._grow)
+        self._growth_asked.set()
 
     async def run(self) -> None:
         """Work until :meth:`stop`.
@@ -150,7 +148,7 @@ class Engine:
             handlers = [self._running(d) for d in self._declarations if d.group == name]
             intakes = {s.topic: self._intake() for s in self._sources if s.group == name}
             self._groups.append(Group(name, handlers, intakes, surroundings))
-        for task in (self._timers.run, self._commit, self._watch):
+        for task in (self._timers.run, self._commit, self._watch, self._grow):
             self._tasks.start_soon(self._guard, task)
         for crew in self._crews:
             crew.start()
@@ -202,16 +200,18 @@ class Engine:
                 crew.watch(now)
 
     async def _grow(self) -> None:
-        try:
-            await self._topology.ensure(self._limits.connect_s)
-        except MqError as error:
-            logger.error("topics cannot be made or grown: %s", error)
-            await anyio.sleep(self._limits.connect_s)
-        else:
-            for group in self._groups:
-                group.grown()
-        finally:
-            self._growing = False
+        """Topics grow while we run: their retry topics have to follow."""
+        while True:
+            await self._growth_asked.wait()
+            self._growth_asked = anyio.Event()
+            try:
+                await self._topology.ensure(self._limits.connect_s)
+            except MqError as error:
+                logger.error("topics cannot be made or grown: %s", error)
+                await anyio.sleep(self._limits.connect_s)
+            else:
+                for group in self._groups:
+                    group.grown()
 
     async def _drain(self) -> None:
         within_s = self._limits.drain_s if self._failure is None else 0.0

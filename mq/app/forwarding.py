@@ -74,6 +74,9 @@ class Forwarding(Arrival):
 
     def begin(self) -> None:
         """Send it, or send it again."""
+        if self._owner.is_given_up:
+            self._owner.forwarded()
+            return
         self.error = None
         raw = self._owner.raw
         headers = self._headers(self._keep)

@@ -52,7 +52,7 @@ _DELAY_S_MAX: Final = 10 * 365 * 86_400.0
 """A longer wait is an arithmetic accident of the policy."""
 
 
-class Verdict(Exception):  # noqa: N818 - not an error: a decision, raised to leave the handler
+class Verdict(Exception):
     """A handler's own word on its record; raise one of the subclasses."""
 
 

@@ -20,6 +20,10 @@ logger = logging.getLogger("mq.app")
 APPEAR_S: Final = 15.0
 """How long a topic may take from made to seen."""
 
+SETTLE_S: Final = 0.2
+"""The coordinator of a group hears of a new topic a little after everyone else. A member that joins
+before that is given nothing, and asks again only with its next heartbeat, seconds later."""
+
 
 class RetryTopic(NamedTuple):
     """A retry topic that exists."""
@@ -84,6 +88,7 @@ class Topology:
             while True:
                 await self._look(within_s)
                 if all(self._topics.get(topic) for topic in topics):
+                    await anyio.sleep(SETTLE_S)
                     return
                 await anyio.sleep(pause_s)
                 pause_s = min(pause_s * 2, 1.0)

@@ -13,7 +13,7 @@ import logging
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mq.broker.inbound import Inbound
 from mq.broker.outbound import Chunk, Outbound
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["Address", "Connection", "Slot"]
 
 logger = logging.getLogger("mq.broker")
+
+_PIECE_BYTES: Final = 1024 * 1024
+"""How much of a long request is received at a time."""
 
 
 class Address(NamedTuple):
@@ -170,11 +173,16 @@ class Connection:
 
     def _receive(self) -> None:
         inbound = self._inbound
-        count = self._socket.recv_into(inbound.room())
+        if inbound.missing:
+            data = self._socket.recv(min(inbound.missing, _PIECE_BYTES))
+            count = len(data)
+            frames = inbound.add(data)
+        else:
+            count = self._socket.recv_into(self.server.scratch)
+            frames = inbound.took(count)
         if count == 0:
             self.close()
             return
-        frames = inbound.took(count)
         self._backlog += frames
         self.active_at = self.server.loop.time()
         if not inbound.unfinished:

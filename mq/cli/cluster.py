@@ -35,9 +35,6 @@ __all__ = ["Cluster", "Group", "Member", "Setting", "Span", "probe", "translated
 CONNECT_TIMEOUT_S: Final = 5.0
 ANSWER_TIMEOUT_S: Final = 30.0
 
-MESSAGE_BYTES_DEFAULT: Final = 1_048_588
-"""Kafka's own ``message.max.bytes``, which a topic has that does not exist yet."""
-
 _EARLIEST: Final[Any] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Final[Any] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
@@ -181,14 +178,6 @@ class Cluster:
             Setting(name, "" if entry.value is None else entry.value, entry.source == own)
             for name, entry in entries.items()
         )
-
-    def message_bytes_max(self, topics: Iterable[str]) -> int:
-        """The size of the largest record that any of ``topics`` takes."""
-        sizes = [MESSAGE_BYTES_DEFAULT]
-        for topic in sorted(self.topics().keys() & set(topics)):
-            settings = {setting.name: setting.value for setting in self.settings_of(topic)}
-            sizes.append(int(settings.get("max.message.bytes", 0)))
-        return max(sizes)
 
     def alter_settings(self, topic: str, settings: Mapping[str, str | None]) -> None:
         """Give a topic settings of its own; None takes one back."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -10,12 +12,11 @@ from itertools import islice
 from typing import Final
 
 import click
-from rich.text import Text
 
 from mq.cli.cluster import Cluster
 from mq.cli.envelope import decoded, to_json
 from mq.cli.offsets import parse_span
-from mq.cli.output import clock, print_json_line, stdout_console
+from mq.cli.output import clock, paint, print_json_line
 from mq.cli.places import resolve_stretches
 from mq.cli.reader import Reader
 from mq.cli.settings import Settings, shared_options
@@ -100,16 +101,18 @@ def _print_json(records: Iterator[Record], _headers: bool) -> bool:
 
 def _print_lines(records: Iterator[Record], headers: bool) -> bool:
     """One line per record as it comes: where it is, when it was written, key and value."""
-    console = stdout_console()
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     seen = False
     for record in records:
-        line = Text(f"{record.partition}:{record.offset}".ljust(8) + "  ", style="dim")
-        line.append(clock(record.timestamp) + "  ")
-        line.append(_short(record.key).ljust(12) + "  ", style="cyan")
-        line.append(_shown(record), style="not dim")
-        for name, value in record.headers if headers else ():
-            line.append(f"\n{'':10}{name}: {_short(value)}")
-        console.print(line, overflow="ellipsis", no_wrap=not headers)
+        place = f"{record.partition}:{record.offset}"
+        before = f"{place:8}  {clock(record.timestamp)}  "
+        key = f"{_short(record.key):12}  "
+        value = _shown(record)
+        if width is not None and len(before + key + value) > width:
+            value = value[: max(width - len(before + key) - 1, 0)] + "…"
+        click.echo(paint(before, dim=True) + paint(key, fg="cyan") + value)
+        for name, content in record.headers if headers else ():
+            click.echo(paint(f"{'':10}{name}: {_short(content)}", dim=True))
         seen = True
     return seen
 
@@ -119,11 +122,21 @@ def _shown(record: Record) -> str:
     if record.value is None:
         return "∅"
     value = decoded(record)
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, str):
+        value = json.dumps(value, ensure_ascii=False)
+    return _visible(value)
 
 
 def _short(value: bytes | None) -> str:
-    return "" if value is None else value.decode(errors="backslashreplace")
+    return "" if value is None else _visible(value.decode(errors="backslashreplace"))
+
+
+def _visible(text: str) -> str:
+    """``text`` without what would move a terminal's cursor or do worse: anyone can send records."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 _PRINTERS: Final = {

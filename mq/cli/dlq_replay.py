@@ -185,7 +185,7 @@ def _send(cluster: Cluster, plans: list[tuple[Found, Replay]], rate: float | Non
     """Send, and mark what was acknowledged; an interruption loses no mark."""
     states = _States(cluster)
     acknowledged: queue.SimpleQueue[Found] = queue.SimpleQueue()
-    sender = Sender(cluster, {plan.topic for _, plan in plans})
+    sender = Sender(cluster.bootstrap, {plan.topic for _, plan in plans})
     begun = time.monotonic()
     try:
         with progress("replaying", total=len(plans)) as advance:
@@ -220,7 +220,7 @@ class _States:
     def __init__(self, cluster: Cluster) -> None:
         if STATE_TOPIC not in cluster.topics():
             cluster.create_topic(STATE_TOPIC, 1, -1, STATE_TOPIC_SETTINGS)
-        self._cluster = cluster
+        self._bootstrap = cluster.bootstrap
         self._job = uuid.uuid4().hex[:8]
 
     def mark(self, letters: list[Found], state: Literal["replayed", "discarded"]) -> None:
@@ -231,7 +231,7 @@ class _States:
         """
         now_ms = int(time.time() * 1000)
         value = Resolution(state, now_ms, self._job, getpass.getuser()).encode()
-        sender = Sender(self._cluster, [STATE_TOPIC])
+        sender = Sender(self._bootstrap, [STATE_TOPIC])
         for each in letters:
             sender.send(STATE_TOPIC, Draft(state_key(each.letter.record), value))
         sender.finish()

@@ -32,6 +32,7 @@ __all__ = [
     "complain",
     "confirm",
     "duration",
+    "paint",
     "print_fields",
     "print_json_line",
     "print_rows",
@@ -164,8 +165,12 @@ def remark(message: str) -> None:
 
 def complain(error: object) -> None:
     """Say in one sentence what went wrong."""
-    colour = None if os.environ.get("NO_COLOR") else "red"
-    click.secho(f"mq: {error}", err=True, fg=colour)
+    click.echo(paint(f"mq: {error}", fg="red"), err=True)
+
+
+def paint(text: str, **style: Any) -> str:
+    """``text`` in Click's ``style``, for :func:`click.echo`, which paints terminals only."""
+    return text if os.environ.get("NO_COLOR") else click.style(text, **style)
 
 
 def confirm(deed: str, *, yes: bool) -> None:

@@ -6,12 +6,12 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from mq.app.codecs import CODECS, CONTENT_TYPE
-from mq.cli.cluster import Cluster
+from mq.cli.cluster import probe
 from mq.cli.envelope import Draft, from_json
 from mq.cli.output import print_json_line, progress, remark
 from mq.cli.sender import Sender, Sent
@@ -98,7 +98,8 @@ def produce(
     else:
         drafts = _from_lines(pattern, given["key_separator"], given["kind"])
     with settings.kafka() as bootstrap:
-        _send_all(Cluster(bootstrap), topic, drafts, settings.output)
+        probe(bootstrap)
+        _send_all(bootstrap, topic, drafts, settings.output)
 
 
 def _from_lines(pattern: Draft, separator: str | None, kind: str | None) -> Iterator[Draft]:
@@ -146,7 +147,11 @@ def _typed(draft: Draft, kind: str | None) -> Draft:
     return replace(draft, value=value, headers=(*draft.headers, mark))
 
 
-def _send_all(cluster: Cluster, topic: str, drafts: Iterable[Draft], output: str | None) -> None:
+SHOWN_EVERY: Final = 100
+"""How many records the progress bar moves by: drawing must not be what takes the time."""
+
+
+def _send_all(bootstrap: str, topic: str, drafts: Iterable[Draft], output: str | None) -> None:
     sent: list[Sent] = []
     single = isinstance(drafts, list)
 
@@ -158,13 +163,14 @@ def _send_all(cluster: Cluster, topic: str, drafts: Iterable[Draft], output: str
         elif single:
             click.echo(f"{topic} {sending.partition}:{sending.offset}")
 
-    sender = Sender(cluster, [topic])
+    sender = Sender(bootstrap, [topic])
     stopped: MqError | None = None
     with progress("sending", show=not sys.stdin.isatty() and not single) as advance:
         try:
-            for draft in drafts:
+            for number, draft in enumerate(drafts, 1):
                 sender.send(topic, draft, on_sent)
-                advance()
+                if number % SHOWN_EVERY == 0:
+                    advance(SHOWN_EVERY)
         except MqError as error:
             stopped = error  # what was sent before stays sent, and is told
         finally:

@@ -9,8 +9,9 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from mq.cli.cluster import Cluster
+from mq.cli.cluster import CONNECT_TIMEOUT_S
 from mq.cli.envelope import Draft
+from mq.client.admin import reach
 from mq.client.endpoint import Endpoint
 from mq.client.producer import Producer, QueueFull, Sending
 from mq.errors import MqError
@@ -47,13 +48,13 @@ class Sender:
     ``failures`` are those so far.
     """
 
-    def __init__(self, cluster: Cluster, topics: Iterable[str]) -> None:
+    def __init__(self, bootstrap: str, topics: Iterable[str]) -> None:
         self.failures: list[MqError] = []
         self._room = threading.Event()
-        endpoint = Endpoint(cluster.bootstrap, client_id="mq-cli")
+        endpoint = Endpoint(bootstrap, client_id="mq-cli")
         self._producer = Producer(
             endpoint,
-            message_bytes_max=cluster.message_bytes_max(topics),
+            message_bytes_max=reach(endpoint, CONNECT_TIMEOUT_S, topics),
             after_deliveries=self._room.set,
             on_fatal=self.failures.append,
         )

@@ -22,7 +22,7 @@ from confluent_kafka.cimpl import NewTopic as RawNewTopic
 
 from mq.client.endpoint import Endpoint
 from mq.client.faults import translate_exception
-from mq.errors import BrokerUnreachable, ErrorCode, KafkaError
+from mq.errors import BrokerUnreachable, ConfigurationError, ErrorCode, KafkaError
 
 __all__ = ["Admin", "Cluster", "NewTopic", "reach"]
 
@@ -58,7 +58,7 @@ class Admin:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._bootstrap = endpoint.bootstrap
-        self._raw = AdminClient(endpoint.configuration(self._error))
+        self._raw = _client(endpoint, self._error)
 
     async def cluster(self, within_s: float) -> Cluster:
         """The cluster's id and topics.
@@ -134,8 +134,9 @@ def reach(endpoint: Endpoint, within_s: float, topics: Iterable[str]) -> int:
 
     Raises:
         BrokerUnreachable: none did within ``within_s`` seconds.
+        ConfigurationError: librdkafka refuses the settings.
     """
-    client = AdminClient(endpoint.configuration(lambda _: None))
+    client = _client(endpoint, lambda _: None)
     try:
         known = client.list_topics(timeout=within_s).topics
     except KafkaException as error:
@@ -145,6 +146,13 @@ def reach(endpoint: Endpoint, within_s: float, topics: Iterable[str]) -> int:
     asked = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics if topic in known]
     sizes = _sizes(client, asked)
     return max([MESSAGE_BYTES_DEFAULT, *sizes.values()])
+
+
+def _client(endpoint: Endpoint, on_error: Callable[[RawError], None]) -> AdminClient:
+    try:
+        return AdminClient(endpoint.configuration(on_error))
+    except KafkaException as error:
+        raise ConfigurationError(f"librdkafka refuses: {error.args[0].str()}") from error
 
 
 def _sizes(client: AdminClient, asked: list[ConfigResource]) -> dict[str, int]:

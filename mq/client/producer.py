@@ -29,7 +29,7 @@ QUEUE_KBYTES_MAX: Final = 131_072
 """What may wait to be sent, beside librdkafka's limit of 100,000 records."""
 
 
-class QueueFull(MqError):  # noqa: N818 - a state of the queue, as in queue.Full
+class QueueFull(MqError):
     """So much waits to be sent that no more fits. Wait for acknowledgements, or send less."""
 
 

@@ -26,7 +26,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-__all__ = ["NOTHING", "Call", "Effects", "Now", "Reply", "RequestContext", "StateRecord", "Step"]
+__all__ = ["Call", "Effects", "Now", "Reply", "RequestContext", "StateRecord", "Step"]
 
 
 class Now(NamedTuple):
@@ -80,9 +80,6 @@ class Effects:
     otherwise: tuple[Reply, ...] = ()
     partition: int = 0
     reveals: tuple[int, ...] = ()
-
-
-NOTHING = Effects()
 
 
 class Step:

@@ -120,8 +120,11 @@ def _attach(data: Path) -> _Held:
     held = _join(data)
     if held:
         return held
-    with _starting(data):
-        return _join(data) or _start(data)
+    try:
+        with _starting(data):
+            return _join(data) or _start(data)
+    except OSError as error:
+        raise ConfigurationError(f"{data} cannot hold data: {error.strerror}") from error
 
 
 def _join(data: Path) -> _Held | None:

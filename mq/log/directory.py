@@ -27,7 +27,7 @@ from mq.log.partition import METADATA_FILE, Partition
 from mq.log.storage import Storage, storage_errors
 from mq.record import TopicPartition
 
-__all__ = ["DataDirectory"]
+__all__ = ["DataDirectory", "DirectoryInUse"]
 
 NODE_ID: Final = 1
 
@@ -43,6 +43,10 @@ _DELETED: Final = re.compile(r".+-\d+\.[0-9a-f]{32}-delete")
 _NAME_BYTES_MAX: Final = 255
 
 logger = logging.getLogger(__name__)
+
+
+class DirectoryInUse(ConfigurationError):
+    """Another process holds the directory. Wait for its end, or choose another directory."""
 
 
 class DataDirectory:
@@ -94,12 +98,16 @@ class DataDirectory:
             files.mkdir(path)
             lock = files.lock(path / LOCK_FILE)
             if lock is None:
-                raise ConfigurationError(
+                raise DirectoryInUse(
                     f"{path} is in use by another broker; stop that one or choose another directory"
                 )
             directory = cls(path, files, lock, durable=durability == "sync")
-            directory._identify(now_ms)
-            directory._load(config or LogConfig(), now_ms)
+            try:
+                directory._identify(now_ms)
+                directory._load(config or LogConfig(), now_ms)
+            except BaseException:
+                directory.abandon()  # whoever keeps the error must not keep the lock
+                raise
         except OSError as error:
             reason = error.strerror or str(error)
             raise ConfigurationError(f"cannot open the data directory {path}: {reason}") from error

@@ -91,6 +91,7 @@ class Partition:
         self._tail = Tail()
         self._hot_from = self._active.size
         self._torn = False  # whether an append that failed left bytes behind the log's end
+        # The log end for which indexes and a snapshot are on the disk, as long as nothing is rolled.
         self._closed_at = loaded.log_end_offset if loaded.recovered.clean else -1
 
     def __repr__(self) -> str:
@@ -223,6 +224,7 @@ class Partition:
             raise storage_error(f"roll {self.topic}-{self.index}", error) from error
         self._unsynced.roll((*indexes, state), self.path, new.file, base)
         old.seal()
+        self._closed_at = -1
         self._segments.append(new)
         self._tail = Tail()
         self._hot_from = 0

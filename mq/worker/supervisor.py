@@ -128,16 +128,15 @@ class _Supervisor:
                 if isinstance(effect, lifecycle.End):
                     return effect.exit_code
                 self._perform(effect)
-            was_draining = self._lifecycle.draining
             try:
                 async with asyncio.timeout_at(self._lifecycle.deadline()):
                     event = await self._events.get()
             except TimeoutError:
                 effects = self._lifecycle.tick(loop.time())
             else:
+                if isinstance(event, lifecycle.Signalled) and not self._lifecycle.draining:
+                    self._tell(Draining())
                 effects = self._lifecycle.receive(event, loop.time())
-            if self._lifecycle.draining and not was_draining:
-                self._tell(Draining())
 
     def _perform(self, effect: lifecycle.Effect) -> None:
         match effect:

@@ -211,7 +211,16 @@ class Opaque:
     pass
 
 
-@pytest.mark.parametrize("annotation", [Opaque, Order | Payment, list[Order] | list[int]])
+@dataclass
+class Holder:
+    inner: dict[str, list[Opaque]]
+
+
+class Tree(msgspec.Struct):
+    children: list[Tree] = []
+
+
+@pytest.mark.parametrize("annotation", [Opaque, Holder, Order | Payment, list[Order] | list[int]])
 def test_types_that_no_value_can_have_are_refused_at_declaration(annotation: Any) -> None:
     with pytest.raises(ConfigurationError):
         Payloads(annotation)
@@ -230,6 +239,10 @@ def test_types_that_no_value_can_have_are_refused_at_declaration(annotation: Any
 def test_what_a_codec_cannot_write_is_an_error_of_its_own(codec: str, value: Any) -> None:
     with pytest.raises(EncodeError, match=codec):
         encode(CODECS[codec], value)
+
+
+def test_types_that_contain_themselves_are_fine() -> None:
+    assert Payloads(Tree).read(b'{"children": [{}]}', None) == Tree([Tree()])
 
 
 def test_an_unknown_codec_is_refused_by_name() -> None:

@@ -256,11 +256,11 @@ async def test_a_record_that_keeps_failing_is_dead_with_all_its_provenance(
 @pytest.mark.parametrize(
     ("value", "content_type", "error"),
     [
-        (b"{not json", None, "mq.app.codecs.UndecodableError"),
-        (b"\xc1", b"application/msgpack", "mq.app.codecs.UndecodableError"),
-        (b'{"id": "seven"}', None, "mq.app.codecs.InvalidPayloadError"),
-        (None, None, "mq.app.codecs.InvalidPayloadError"),
-        (b"x", b"application/avro", "mq.app.codecs.UndecodableError"),
+        (b"{not json", None, "mq.UndecodableError"),
+        (b"\xc1", b"application/msgpack", "mq.UndecodableError"),
+        (b'{"id": "seven"}', None, "mq.InvalidPayloadError"),
+        (None, None, "mq.InvalidPayloadError"),
+        (b"x", b"application/avro", "mq.UndecodableError"),
     ],
 )
 async def test_a_value_that_cannot_be_read_is_dead_at_once_and_disturbs_nobody(
@@ -459,7 +459,7 @@ async def test_a_result_that_cannot_be_written_fails_the_attempt(
     async with running(app):
         await app.publish(source, 1)
         (dead,) = await anyio.to_thread.run_sync(read, f"dlq.{app.name}.{source}", 1)
-    assert headers(dead)["mq-error-type"] == "mq.app.codecs.EncodeError"
+    assert headers(dead)["mq-error-type"] == "mq.EncodeError"
 
 
 async def test_a_dead_letter_of_the_largest_record_fits(

@@ -12,6 +12,8 @@ import sys
 
 import pytest
 
+from mq.errors import ErrorCode
+
 pytestmark = pytest.mark.slow
 
 TIMEOUT_S = 30.0
@@ -22,12 +24,11 @@ def spawn(tmp_path):
     """``spawn("--listen", ...)`` starts a broker process in this test's directory."""
     processes = []
 
-    def start(*arguments, **options):
+    def start(*arguments, program=("-m", "mq.broker")):
         process = subprocess.Popen(
-            [sys.executable, "-m", "mq.broker", "--data", str(tmp_path / "data"), *arguments],
+            [sys.executable, *program, "--data", str(tmp_path / "data"), *arguments],
             stderr=subprocess.PIPE,
             text=True,
-            **options,
         )
         processes.append(process)
         return process
@@ -139,6 +140,35 @@ def test_a_second_signal_ends_at_once(spawn, connect):
     assert process.wait(TIMEOUT_S) in (0, 1)
     with pytest.raises(ConnectionRefusedError):
         connect(type("At", (), {"address": address}))
+
+
+FAILING_DISK = """
+import sys, pathlib
+from mq.broker.__main__ import main
+from mq.log.files import Files
+
+real = Files.sync
+
+def sync(self, file):
+    if pathlib.Path(sys.argv[2], "fail").exists():
+        raise OSError(5, "Input/output error")
+    real(self, file)
+
+Files.sync = sync
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_disk_that_fails_ends_the_process_with_a_sentence(spawn, tmp_path, connect):
+    process = spawn("--listen", "127.0.0.1:0", program=["-c", FAILING_DISK])
+    client = connect(type("At", (), {"address": address_of(process)}))
+    client.create("t")
+    (tmp_path / "data" / "fail").touch()
+    assert client.produce("t", b"a").error_code == ErrorCode.KAFKA_STORAGE_ERROR
+    _, said = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 1
+    assert "could not be synced" in said.strip().splitlines()[-1]
+    assert not (tmp_path / "data" / ".kafka_cleanshutdown").exists()
 
 
 def test_nothing_heavy_is_imported():

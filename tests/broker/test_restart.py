@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from mq.errors import ErrorCode
-from mq.wire.batch import Producer
+from mq.broker.broker import Broker
+from mq.broker.settings import Settings
+from mq.errors import ConfigurationError, ErrorCode
+from mq.log.directory import DataDirectory
+from mq.wire.batch import BatchRecord, Producer, encode_batch
 from mq.wire.messages.create_partitions import CreatePartitionsRequest, CreatePartitionsTopic
 from mq.wire.messages.delete_topics import DeleteTopicsRequest
 from mq.wire.messages.init_producer_id import InitProducerIdRequest
@@ -161,3 +166,28 @@ def test_durability_can_be_switched(start_broker, connect, wire):
         broker.stop(clean=number % 2 == 0)
     client = connect(start_broker())
     assert wire.values_in(client.fetch("t").records) == [b"0", b"1", b"2", b"3"]
+
+
+@pytest.mark.parametrize("topic", ["__cluster_metadata", "__consumer_offsets"])
+def test_state_that_cannot_be_understood_is_not_guessed_at(start_broker, tmp_path, topic):
+    def spoil():
+        owner = broker.broker
+        log = owner.metadata_log
+        if topic == "__consumer_offsets":
+            log = owner.partitions.of(owner.offsets_topic(), 0)
+        # a key of a known kind (an offset commit) that ends too early, no metadata record either
+        owner.append(log, encode_batch([BatchRecord(b"\0\1\x7f", b"junk")]), client=False)
+
+    broker = start_broker()
+    broker.call(spoil)
+    broker.stop()
+
+    async def start():
+        directory = DataDirectory.open(tmp_path / "data", now_ms=0)
+        try:
+            Broker(directory, asyncio.get_running_loop(), Settings(), print)
+        finally:
+            directory.abandon()
+
+    with pytest.raises(ConfigurationError, match=f"{topic}-0 is damaged at offset"):
+        asyncio.run(start())

@@ -421,3 +421,15 @@ def test_a_change_that_cannot_be_stored_did_not_happen(broker, client, monkeypat
     monkeypatch.undo()
     assert client.ask(MetadataRequest(topics=None), 12).topics == []
     assert create(client, CreatableTopic("t", 1, 1))[0].error_code == 0
+
+
+def test_the_topics_of_the_broker_itself_are_not_for_clients_to_change(client):
+    from mq.wire.messages.find_coordinator import FindCoordinatorRequest
+
+    name = "__consumer_offsets"
+    assert create(client, CreatableTopic(name, 1, 1))[0].error_code == ErrorCode.INVALID_REQUEST
+    client.ask(FindCoordinatorRequest(key="g"), 3)
+    assert grow(client, name, 5).error_code == ErrorCode.INVALID_PARTITIONS
+    (result,) = client.ask(DeleteTopicsRequest(topic_names=[name]), 5).responses
+    assert result.error_code == ErrorCode.TOPIC_DELETION_DISABLED
+    assert metadata(client, name)[0].is_internal

@@ -101,6 +101,13 @@ def test_a_table_shows_place_time_key_and_decoded_value(mq, one, send):
     assert "trace: t1" in mq("consume", one, "--headers").out
 
 
+def test_a_record_cannot_play_tricks_on_a_terminal(mq, one, send):
+    send(one, b"\x1b[2Jgone\r\nover", headers=[("content-type", b"text/plain")])
+    out = mq("consume", one).out
+    assert "\\x1b[2Jgone\\x0d\\x0aover" in out
+    assert "\x1b" not in out
+
+
 def test_places_in_a_topic_are_found(mq, one, send):
     for number in range(10):
         send(one, b"%d" % number, timestamp=1_700_000_000_000 + number * 1000)

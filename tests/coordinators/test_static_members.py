@@ -38,6 +38,13 @@ def test_a_restarted_static_member_takes_its_place_without_a_rebalance(owner: Ow
     assert assigned.assignment == former.encode()
 
 
+def test_a_takeover_is_shown_under_the_client_that_joined_first(owner: Owner) -> None:
+    """As by Kafka: only the member id changes, until the next rebalance of that member."""
+    static_group(owner, "one", client_id="first")
+    owner.join(instance_id="one", client_id="second")
+    assert owner.describe().members[0].client_id == "first"
+
+
 def test_the_former_self_of_a_static_member_is_fenced(owner: Owner) -> None:
     _, former = static_group(owner, "one", "two")
     owner.join(instance_id="two")

@@ -12,6 +12,7 @@ import pytest
 
 from mq.embedded import attach
 from mq.errors import BrokerUnreachable, ConfigurationError
+from tools.mq_broker import MqBroker
 
 pytestmark = pytest.mark.slow
 
@@ -112,6 +113,14 @@ def test_a_broker_that_is_asked_to_end_waits_for_its_leases(home, eventually):
     eventually(lambda: not home.brokers())
 
 
+def test_a_broker_started_by_hand_is_joined_and_left_to_its_owner(tmp_path):
+    with MqBroker.start(tmp_path) as broker:
+        for _ in range(2):
+            with attach(broker.data) as lease:
+                assert (lease.bootstrap, lease.started) == (broker.bootstrap, False)
+        assert broker.stop() == 0
+
+
 NOBODY = {"address": "127.0.0.1:0", "lease": "127.0.0.1:1", "token": "t", "pid": 1}
 
 
@@ -152,6 +161,13 @@ def test_a_broker_that_cannot_start_is_quoted(home):
     home.data.mkdir()
     (home.data / "meta.properties").write_text("version=999\n")
     with pytest.raises((BrokerUnreachable, ConfigurationError), match=r"meta\.properties"):
+        attach(home.data)
+
+
+def test_a_directory_that_cannot_be_written_to_is_told(home):
+    home.data.mkdir()
+    (home.data / "start.lock").mkdir()
+    with pytest.raises(ConfigurationError, match="cannot hold data: Is a directory"):
         attach(home.data)
 
 

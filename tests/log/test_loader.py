@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mq.log.config import LogConfig
 from mq.log.loader import LOST_TOPIC_ID
 from mq.log.partition import Partition
 from mq.wire.batch import Producer, batches
@@ -74,6 +75,17 @@ def test_a_second_stop_without_an_append_writes_nothing(
     faulty.calls.clear()
     again.close()
     assert [call for call in faulty.calls if "write" in call] == []
+
+
+def test_a_roll_without_an_append_is_stopped_in_order_too(rig: Rig, filled: Partition) -> None:
+    filled.close()
+    again = rig.load(clean=True)
+    again.config = LogConfig(retention_bytes=0)
+    assert again.delete_old(NOW) == 5
+    again.close()
+    third = rig.load(clean=True, log_start=10)
+    assert (third.log_start_offset, third.log_end_offset) == (10, 10)
+    assert third.recovered.clean
 
 
 def test_an_empty_partition_survives_a_stop(rig: Rig, batch: Batch) -> None:

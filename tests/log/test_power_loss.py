@@ -127,3 +127,17 @@ def test_power_loss_takes_nothing_that_was_synced(
     finally:
         run.directory.abandon()
         run.files.close()
+
+
+def test_a_stop_in_order_is_one_even_if_the_power_goes_right_after(
+    tmp_path: Path, volatile_files: Any, batch: Callable[..., bytes]
+) -> None:
+    run = Run(tmp_path, volatile_files, batch)
+    for _ in range(7):
+        run.step("append")
+    run.directory.close()
+    run.promised_end = 7
+    run.crash(lambda: False)
+    assert run.partition.recovered == (True, 0, 0, 0)
+    run.directory.abandon()
+    run.files.close()

@@ -47,6 +47,10 @@ def _plan(broker: Broker, wanted: CreatePartitionsTopic) -> list[Message]:
     topic = broker.catalog.topics.get(wanted.name)
     if topic is None:
         raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    if topic.internal:
+        raise KafkaError(
+            ErrorCode.INVALID_PARTITIONS, "The state in that topic depends on their number."
+        )
     records = broker.catalog.add_partitions(topic, wanted.count)
     if wanted.assignments is not None:
         if len(wanted.assignments) != wanted.count - topic.partitions:

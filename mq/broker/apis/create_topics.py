@@ -2,7 +2,8 @@
 
 All topics of a request that can be made are made in one batch of the metadata log; the others tell
 why not. A number of partitions of -1 means the broker's default (KIP-464), an explicit assignment
-may name only this node. The answer shows the settings in force (KIP-525) and the topic's id.
+may name only this node. Topics in which the broker keeps its own state cannot be made, grown or
+deleted. The answer shows the settings in force (KIP-525) and the topic's id.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from uuid import uuid4
 
 from mq.broker.apis.describe_configs import topic_entries
 from mq.broker.call import Call
-from mq.broker.catalog import check_replicas
+from mq.broker.catalog import INTERNAL_TOPICS, check_replicas
 from mq.errors import ErrorCode, KafkaError
 from mq.wire.fields import Message
 from mq.wire.messages.create_topics import (
@@ -57,6 +58,8 @@ def handle(broker: Broker, call: Call[CreateTopicsRequest]) -> None:
 
 
 def _plan(broker: Broker, wanted: CreatableTopic) -> tuple[CreatableTopicResult, list[Message]]:
+    if wanted.name in INTERNAL_TOPICS:
+        raise KafkaError(ErrorCode.INVALID_REQUEST, "The broker makes that topic itself.")
     partitions = _partitions(wanted, broker.settings.num_partitions)
     _check_replication(wanted)
     topic_id = uuid4()

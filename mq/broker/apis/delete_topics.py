@@ -36,6 +36,9 @@ def handle(broker: Broker, call: Call[DeleteTopicsRequest]) -> None:
         if topic is not None and topic.name in named:
             result.error_code = ErrorCode.INVALID_REQUEST
             result.error_message = "Duplicate topic."
+        elif topic is not None and topic.internal:
+            result.error_code = ErrorCode.TOPIC_DELETION_DISABLED
+            result.error_message = "The broker keeps its state in that topic."
         elif topic is not None:
             named.add(topic.name)
             records += broker.catalog.delete_topic(topic)

@@ -1,0 +1,65 @@
+"""What is done now and then, without anybody asking."""
+
+from __future__ import annotations
+
+from mq.log.config import LogConfig
+
+
+def partition_of(broker):
+    return broker.call(lambda: broker.broker.partitions.by_name("t", 0))
+
+
+def test_old_segments_go_and_the_log_begins_later(broker, client, wire, eventually):
+    client.create("t")
+    partition = partition_of(broker)
+    partition.config = LogConfig(segment_bytes=280, retention_ms=1000)
+    for _ in range(5):
+        old = wire.batch(bytes(150), timestamp=1_000_000)
+        client.ask(wire.produce_request("t", old), 9)
+    client.produce("t", b"young")
+    housekeeping = broker.broker._housekeeping
+    broker.call(housekeeping._retain)
+    eventually(lambda: client.fetch("t", 5).log_start_offset == 5)
+    assert wire.values_in(client.fetch("t", 5).records) == [b"young"]
+
+
+def test_retention_leaves_the_metadata_log_alone(broker, client):
+    client.create("t")
+    assert broker.broker.metadata_log.config.retention_ms == -1
+
+
+def test_the_progress_of_syncs_is_written_down(broker, client, tmp_path, eventually):
+    client.create("t")
+    client.produce("t", b"a", b"b")
+    broker.call(broker.broker._housekeeping._checkpoint)
+    file = tmp_path / "data" / "recovery-point-offset-checkpoint"
+    eventually(lambda: "t 0 2" in file.read_text().splitlines())
+
+
+def test_a_checkpoint_that_fails_is_told_and_does_no_harm(broker, client, monkeypatch, caplog):
+    def full():
+        raise OSError(28, "No space left on device")
+
+    client.create("t")
+    monkeypatch.setattr(broker.broker._directory, "checkpoint", full)
+    broker.call(broker.broker._housekeeping._checkpoint)
+    broker.broker._housekeeping._thread.submit(int).result(10)
+    assert "No space left" in caplog.text
+    assert client.produce("t", b"a").error_code == 0
+
+
+def test_without_other_syncs_a_failed_checkpoint_ends_the_trust(
+    start_broker, connect, monkeypatch, eventually
+):
+    """With durability os, checkpoints are the only syncs: who fails one may have lost pages."""
+
+    def broken():
+        raise OSError(5, "Input/output error")
+
+    broker = start_broker(durability="os")
+    client = connect(broker)
+    client.create("t")
+    monkeypatch.setattr(broker.broker._directory, "checkpoint", broken)
+    broker.call(broker.broker._housekeeping._checkpoint)
+    eventually(lambda: broker.failures)
+    assert client.produce("t", b"a").error_code != 0
