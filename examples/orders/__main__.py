@@ -93,7 +93,9 @@ async def until(happened: Callable[[], bool], what: str, watcher: Watcher) -> No
     with Live(console=console, auto_refresh=False, transient=not console.is_terminal) as live:
         while not happened():
             if time.monotonic() > deadline:
-                raise SystemExit(f"demo: {what} did not happen in {PATIENCE_S:g} s; see the logs")
+                console.print(board(watcher, started))
+                left = ", ".join(sorted(all_orders() - ended(watcher))) or "none"
+                raise SystemExit(f"demo: no sign of {what}; still on their way: {left}")
             live.update(board(watcher, started), refresh=console.is_terminal)
             await anyio.sleep(0.1)
         live.update(board(watcher, started), refresh=console.is_terminal)
@@ -133,7 +135,7 @@ async def tell(services: Services, watcher: Watcher, shop: App) -> None:
     services.kill(victim)
     say(f"kill -9 {victim}: the payments process dies in the middle of its work.", "bold red")
 
-    await until(lambda: settled(watcher), "the end of all orders", watcher)
+    await until(lambda: ended(watcher) == all_orders(), "the end of all orders", watcher)
     say("Everything came to an end: told, or dead with the reason noted.")
     shell("dlq", "list")
 
@@ -144,9 +146,14 @@ async def tell(services: Services, watcher: Watcher, shop: App) -> None:
     await until(lambda: POISON in watcher.notices, "the notice for the mended order", watcher)
 
 
-def settled(watcher: Watcher) -> bool:
-    """Whether each order is told or dead."""
-    return len(watcher.notices.keys() | watcher.dead.keys()) == ORDERS
+def all_orders() -> set[str]:
+    """The names of all orders."""
+    return {f"order-{n}" for n in range(1, ORDERS + 1)}
+
+
+def ended(watcher: Watcher) -> set[str]:
+    """The orders that are told or dead."""
+    return watcher.notices.keys() | watcher.dead.keys()
 
 
 def account(watcher: Watcher, exits: list[int], seconds: float) -> bool:
@@ -167,7 +174,7 @@ def account(watcher: Watcher, exits: list[int], seconds: float) -> bool:
     table = Table(box=None, padding=(0, 2), show_header=False)
     for name, count, remark in rows:
         table.add_row(Text(name, style="bold"), str(count), Text(remark, style="dim"))
-    whole = told | refused == {f"order-{n}" for n in range(1, ORDERS + 1)} and exits == [0, 0, 0]
+    whole = told | refused == all_orders() and exits == [0, 0, 0]
     console.print()
     console.print(table)
     verdict = "every order is accounted for" if whole else "SOMETHING IS MISSING"

@@ -250,7 +250,7 @@ class Group:
 
         def give_up() -> None:
             for partition in partitions:
-                if commit := partition.commit():
+                if commit := partition.last_commit():
                     revocation.commits.append(commit)
                 self._forget(partition)
             revocation.done.set()

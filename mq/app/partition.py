@@ -145,6 +145,17 @@ class Partition:
         if offset == (self.first_offset if self.committed is None else self.committed):
             return None
         self.committed = offset
+        return self._commit(offset)
+
+    def last_commit(self) -> Commit | None:
+        """What is to be committed before it is given up.
+
+        What was asked for earlier may still be on its way, or be refused, and counts for nothing.
+        """
+        offset = self.progress.committable
+        return None if offset == self.first_offset else self._commit(offset)
+
+    def _commit(self, offset: int) -> Commit:
         count = self.group.topology.partitions_of(self.topic)
         return Commit(self.source, offset, write_note({COUNT_FIELD: str(count)}))
 

@@ -11,7 +11,6 @@ groups in :mod:`~mq.broker.group_owner`, those who wait in :mod:`~mq.broker.sync
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
@@ -43,8 +42,6 @@ from mq.wire.fields import Message, Response
 from mq.wire.state_record import decode_metadata, encode_metadata
 
 __all__ = ["Broker", "Loop"]
-
-logger = logging.getLogger("mq.broker")
 
 # The id that KRaft gives the metadata topic in every cluster.
 _METADATA_TOPIC_ID: Final = UUID(int=1)
@@ -118,11 +115,7 @@ class Broker:
             KafkaError: nothing was appended, and why.
         """
         self._syncs.check()
-        try:
-            appended = partition.append(records, now_ms=time.time_ns() // 1_000_000, client=client)
-        except OSError as error:
-            logger.error("%s-%d: %s", partition.topic, partition.index, error)
-            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, error.strerror) from error
+        appended = partition.append(records, now_ms=time.time_ns() // 1_000_000, client=client)
         self._syncs.appended(partition)
         return appended
 
@@ -135,14 +128,27 @@ class Broker:
         self._syncs.after((*partitions, self.metadata_log), then)
 
     def records_of(self, partition: Partition) -> Iterator[BatchRecord]:
-        """Every record of a partition, from its start to its end."""
+        """Every record of a partition, from its start to its end, to be replayed at a start.
+
+        Raises:
+            ConfigurationError: the log is damaged.
+        """
         offset = partition.log_start_offset
         while offset < partition.log_end_offset:
-            data = partition.read_batches(offset, _REPLAY_BYTES)
-            for position, header in batches(data):
-                if not header.is_control:
-                    yield from decode_batch(data, position)
-                offset = header.last_offset + 1
+            records: list[BatchRecord] = []
+            following = offset
+            try:
+                data = partition.read_batches(offset, _REPLAY_BYTES)
+                for position, header in batches(data):
+                    following = header.last_offset + 1
+                    if not header.is_control:
+                        records += decode_batch(data, position)
+            except KafkaError as error:
+                raise self.damaged(partition, offset) from error
+            if following == offset:
+                raise self.damaged(partition, offset)
+            yield from records
+            offset = following
 
     # --- the catalog -----------------------------------------------------------------------------
 
@@ -240,6 +246,8 @@ class Broker:
         now = self.now().wall_ms
         values = [BatchRecord(None, encode_metadata(record), timestamp=now) for record in records]
         self.append(self.metadata_log, encode_batch(values), client=False)
+        # Whatever the durability: a topic that a crash forgets takes all its records with it.
+        self._syncs.sync_soon(self.metadata_log)
         for record in records:
             self._apply(record)
 

@@ -72,7 +72,11 @@ class Syncs:
         """Something was written to ``partition``: have it synced, unless nobody asked for that."""
         if partition.high_watermark >= partition.log_end_offset:  # durability "os"
             self._advanced(partition)
-            return
+        else:
+            self.sync_soon(partition)
+
+    def sync_soon(self, partition: Partition) -> None:
+        """Have ``partition`` synced in the next round."""
         if not self._dirty:
             self._loop.call_soon(self._kick)
         self._dirty[partition] = None

@@ -91,7 +91,7 @@ class Partition:
         self._tail = Tail()
         self._hot_from = self._active.size
         self._torn = False  # whether an append that failed left bytes behind the log's end
-        # The log end for which indexes and a snapshot are on the disk, as long as nothing is rolled.
+        # The log end that indexes and a snapshot on the disk stand for, while nothing is rolled.
         self._closed_at = loaded.log_end_offset if loaded.recovered.clean else -1
 
     def __repr__(self) -> str:

@@ -191,3 +191,11 @@ def test_state_that_cannot_be_understood_is_not_guessed_at(start_broker, tmp_pat
 
     with pytest.raises(ConfigurationError, match=f"{topic}-0 is damaged at offset"):
         asyncio.run(start())
+
+
+def test_what_exists_is_synced_whatever_the_durability(start_broker, connect, eventually):
+    """A topic that a crash forgets takes all its records with it."""
+    broker = start_broker(durability="os")
+    connect(broker).create("t")
+    log = broker.broker.metadata_log
+    eventually(lambda: log.recovery_point == log.log_end_offset)
