@@ -189,7 +189,8 @@ class Group:
             place = TopicPartition(event.topic() or "", event.partition() or 0)
             partition = self._partitions.get(place)
             if error.code() == RawError._PARTITION_EOF:
-                if partition is not None:
+                # one that is closing has turned records away: they are before the end and undone
+                if partition is not None and not partition.closing:
                     partition.reach(event.offset() or 0)
                 continue
             told = translate(error, f"{self.name}, {place}" if event.topic() else self.name)

@@ -276,27 +276,38 @@ class Consumer:
             self._member_id = member_id
             self._listener.joined(member_id)
 
-    def _commit(self, commits: list[Commit], *, wait: bool = False) -> None:
-        raw = [
+    def _commit(self, commits: list[Commit]) -> None:
+        raw = self._still_ours(commits)
+        if not raw:
+            self._listener.committed(None)
+            return
+        try:
+            self._raw.commit(offsets=raw, asynchronous=True)
+        except KafkaException as error:
+            self._listener.committed(translate_exception(error, self._about_commits))
+
+    def _commit_and_wait(self, commits: list[Commit]) -> None:
+        raw = self._still_ours(commits)
+        if not raw:
+            return
+        try:
+            for partition in self._raw.commit(offsets=raw, asynchronous=False):
+                if partition.error is not None:
+                    about = f"{self._about_commits}, {_named(partition)}"
+                    self._listener.failed(translate(partition.error, about))
+        except KafkaException as error:
+            self._listener.failed(translate_exception(error, self._about_commits))
+
+    @property
+    def _about_commits(self) -> str:
+        return f"offsets of {self.group} were not committed"
+
+    def _still_ours(self, commits: list[Commit]) -> list[RawPartition]:
+        return [
             RawPartition(*each.partition, each.offset, each.note)
             for each in commits
             if self._listener.may_commit(each.partition)
         ]
-        if not raw:
-            if not wait:
-                self._listener.committed(None)
-            return
-        try:
-            if wait:
-                self._raw.commit(offsets=raw, asynchronous=False)
-            else:
-                self._raw.commit(offsets=raw, asynchronous=True)
-        except KafkaException as error:
-            told = translate_exception(error, f"{self.group}: offsets cannot be committed")
-            if wait:
-                self._listener.failed(told)
-            else:
-                self._listener.committed(told)
 
     def _assign(self, offsets: dict[TopicPartition, int]) -> None:
         fresh = {p: offset for p, offset in offsets.items() if p not in self._assigned}
@@ -317,7 +328,7 @@ class Consumer:
 
     def _on_revoke(self, _consumer: RawConsumer, partitions: list[RawPartition]) -> None:
         named = [_named(partition) for partition in partitions]
-        self._commit(self._listener.revoked(named), wait=True)
+        self._commit_and_wait(self._listener.revoked(named))
         self._unassign(named)
         self._listener.released(named)
 
@@ -330,8 +341,7 @@ class Consumer:
         failures = [error, *(partition.error for partition in partitions)]
         for failure in failures:
             if failure is not None:
-                about = f"{self.group}: offsets were not committed"
-                self._listener.committed(translate(failure, about))
+                self._listener.committed(translate(failure, self._about_commits))
                 return
         self._listener.committed(None)
 

@@ -14,6 +14,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -76,11 +77,10 @@ class Terminal:
 
     def run(self, command: str, wanted: str) -> None:
         """Run once, or, if the command only looks, until what it prints is what is wanted."""
-        printed = self.print_of(command)
-        if ONLY_LOOKING.match(command):
-            self.eventually(lambda: fits(wanted, self.print_of(command)), TIMEOUT_S)
-        else:
-            assert fits(wanted, printed), f"{command}\nprinted:\n{printed}\ninstead of:\n{wanted}"
+        deadline = time.monotonic() + (TIMEOUT_S if ONLY_LOOKING.match(command) else 0)
+        while not fits(wanted, printed := self.print_of(command)):
+            told = f"{command}\nprinted:\n{printed}\ninstead of:\n{wanted}"
+            assert time.monotonic() < deadline, told
 
     def print_of(self, command: str) -> str:
         done = subprocess.run(
