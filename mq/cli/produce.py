@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 
 from mq.app.codecs import CODECS, CONTENT_TYPE
+from mq.app.topics import check_topic
 from mq.cli.cluster import probe
 from mq.cli.envelope import Draft, from_json
 from mq.cli.output import print_json_line, progress, remark
@@ -83,6 +84,7 @@ def produce(
     **given: Any,
 ) -> None:
     """Send VALUE, or every line of standard input, to TOPIC."""
+    check_topic(topic)
     pattern = Draft(
         key=None if given["key"] is None else given["key"].encode(),
         value=None,

@@ -6,6 +6,7 @@ from typing import Final
 
 import click
 
+from mq.app.topics import check_topic
 from mq.cli.cluster import Cluster
 from mq.cli.output import Column, confirm, print_fields, print_rows, remark
 from mq.cli.settings import Settings, shared_options
@@ -130,6 +131,7 @@ def create(
     if_not_exists: bool,
 ) -> None:
     """Create a topic."""
+    check_topic(name)
     with settings.kafka() as bootstrap:
         cluster = Cluster(bootstrap)
         if if_not_exists and name in cluster.topics():

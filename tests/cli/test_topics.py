@@ -78,3 +78,10 @@ def test_a_typing_error_deletes_nothing(mq, topic, make_topic):
     make_topic(topic)
     assert mq("topics", "delete", topic, topic + "x", "--yes").code == 5
     assert topic in mq("topics", "list").out
+
+
+def test_a_name_that_kafka_would_refuse_is_refused_before_anything_is_asked(mq):
+    for arguments in (("topics", "create", "no spaces"), ("produce", "no spaces", "x")):
+        refused = mq(*arguments)
+        assert refused.code == 2
+        assert "'no spaces' cannot be a topic" in refused.err
