@@ -229,6 +229,8 @@ class Group:
             self._partitions[source] = partition
             if source in fresh and offset >= 0:
                 partition.commit_first()
+            if self._membership.draining:
+                partition.close()
         logger.info("%s reads %s", self.name, _listed(s for s in new if s.topic in self._intakes))
         self._look_for_growth(offsets)
 
