@@ -230,6 +230,7 @@ class KafkaError(MqError):
 
     @property
     def retriable(self) -> bool:
+        """Whether the same request may succeed later."""
         return self.code.retriable
 
 

@@ -1,4 +1,4 @@
-"""Looks on: an ordinary Kafka consumer that reads all topics and keeps a tally per order.
+"""Looks on: an ordinary Kafka consumer that reads all their topics and keeps a tally per order.
 
 It uses nothing of mq's on purpose. Whatever mq does (payloads, retries, dead letters) lies in
 ordinary topics, and any Kafka client in any language can watch it.
@@ -19,7 +19,7 @@ from examples.orders.events import Payment
 
 __all__ = ["Watcher"]
 
-EVERYTHING = r"^(orders|payments|notices|retry|dlq)\..*"
+EVERYTHING = r"^((retry|dlq)\.)?(orders|payments|notifications|notices)\..*"
 
 
 class Watcher:
