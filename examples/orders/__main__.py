@@ -201,7 +201,7 @@ def main() -> int:
         whole = account(watcher, exits, time.monotonic() - started)
     if found.data:
         console.print(
-            Text(f"  look around:  mq --data {DATA} topics list; the same with: dlq list, groups list")
+            Text(f"  look around: mq --data {DATA} topics list, and so on: dlq list, groups list")
         )
     return 0 if whole else 1
 

@@ -31,7 +31,7 @@ class Crew(ABC):
     def __init__(self, lanes: Lanes) -> None:
         self.order = lanes.order
         self.lanes: LaneTable[Delivery] = LaneTable(lanes.concurrency)
-        self._timeout_s = lanes.timeout
+        self.timeout_s = lanes.timeout
 
     def enter_first(self, delivery: Delivery) -> None:
         """Queue a delivery in its lane before the others."""

@@ -15,11 +15,12 @@ import anyio.abc
 
 from mq.app.crew import Crew, RunningHandler
 from mq.app.declaration import Declaration, check_conflicts
-from mq.app.group import Group, Surroundings
+from mq.app.group import Group
 from mq.app.lanes import Intake
 from mq.app.limits import Limits
 from mq.app.publishing import Publisher
 from mq.app.retry import Tier
+from mq.app.surroundings import Surroundings
 from mq.app.threads import Threads
 from mq.app.timers import Timers
 from mq.app.topics import Source
@@ -193,10 +194,11 @@ class Engine:
                 group.commit()
 
     async def _watch(self) -> None:
-        while True:
+        watched = [crew for crew in self._crews if crew.timeout_s is not None]
+        while watched:
             await anyio.sleep(WATCH_S)
             now = time.monotonic()
-            for crew in self._crews:
+            for crew in watched:
                 crew.watch(now)
 
     async def _grow(self) -> None:

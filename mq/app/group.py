@@ -7,31 +7,27 @@ and the reader of retries, live in their threads and reach it through the mailbo
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final, Protocol
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
 
 import anyio
 from confluent_kafka import KafkaError as RawError
 
 from mq.app.crew import RunningHandler
 from mq.app.delivery import Delivery
+from mq.app.drains import Drains
 from mq.app.lanes import Intake
-from mq.app.limits import Limits
 from mq.app.membership import Membership, Revocation
 from mq.app.partition import Partition
 from mq.app.provenance import Hop
 from mq.app.retries import Retries
-from mq.app.timers import Timers
-from mq.app.topology import Topology
-from mq.client.consumer import Consumer, GroupProtocol, Prefetch, RawMessage
-from mq.client.endpoint import Endpoint
+from mq.app.surroundings import Surroundings
+from mq.client.consumer import Consumer, Prefetch, RawMessage
 from mq.client.faults import translate
-from mq.client.mailbox import Mailbox
 from mq.errors import MqError
 from mq.record import TopicPartition
 
-__all__ = ["Group", "Surroundings", "UnmatchedError"]
+__all__ = ["Group", "UnmatchedError"]
 
 logger = logging.getLogger("mq.app")
 
@@ -46,30 +42,6 @@ some days after their last commit; so they are committed again."""
 
 class UnmatchedError(MqError):
     """No handler of the group takes the record. Widen a ``match``, or set ``unmatched="drop"``."""
-
-
-class Supervision(Protocol):
-    """Who hears of what a group cannot deal with by itself."""
-
-    def fail(self, error: BaseException) -> None:
-        """End the application with an error."""
-
-    def grow(self) -> None:
-        """Topics may be missing partitions."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all groups of a process share."""
-
-    endpoint: Endpoint
-    protocol: GroupProtocol
-    limits: Limits
-    mailbox: Mailbox
-    timers: Timers
-    topology: Topology
-    supervision: Supervision
-    on_member: Callable[[str, str], object]
 
 
 class Group:
@@ -96,7 +68,7 @@ class Group:
         self._partitions: dict[tuple[str, int], Partition] = {}
         self.moved: list[Partition] = []  # more of them may be committed than is
         self._committing = False
-        self._draining: list[_Drain] = []
+        self._drains = Drains(self.timers)
         self._consumers_left = 2
         self._over = anyio.Event()
         self._membership = self._join()
@@ -258,7 +230,7 @@ class Group:
                 self._forget(partition)
             revocation.done.set()
 
-        self._drain(partitions, within_s, give_up)
+        self._drains.begin(partitions, within_s, give_up)
 
     def lost(self, sources: Collection[TopicPartition]) -> None:
         """Partitions belong to others already."""
@@ -280,29 +252,9 @@ class Group:
         partition.fence()
         self._partitions.pop(partition.source, None)
 
-    def _drain(
-        self, partitions: Collection[Partition], within_s: float, then: Callable[[], None]
-    ) -> None:
-        """Close partitions, and go on once nothing of them runs any more or time is over."""
-        drain = _Drain(partitions, then)
-        self._draining.append(drain)
-        for partition in partitions:
-            partition.close()
-        if within_s > 0 and any(partition.busy for partition in partitions):
-            self.timers.after(within_s, lambda: self._end_drain(drain))
-        else:
-            self._end_drain(drain)
-
-    def _end_drain(self, drain: _Drain) -> None:
-        if drain in self._draining:
-            self._draining.remove(drain)
-            drain.then()
-
     def went_idle(self, partition: Partition) -> None:
         """The last running delivery of a closing partition has ended."""
-        for drain in [drain for drain in self._draining if partition in drain.partitions]:
-            if not any(other.busy for other in drain.partitions):
-                self._end_drain(drain)
+        self._drains.went_idle(partition)
 
     # finished offsets go out
 
@@ -312,7 +264,8 @@ class Group:
             return
         moved, self.moved = self.moved, []
         self.finished = 0
-        commits = [commit for partition in moved if (commit := partition.commit())]
+        ours = (partition for partition in moved if not partition.fenced)
+        commits = [commit for partition in ours if (commit := partition.commit())]
         if commits:
             self._committing = True
             self._membership.consumer.commit(commits)
@@ -342,7 +295,7 @@ class Group:
         """Start nothing more, and wait until what runs has ended or the time is over."""
         self._membership.draining = True
         idle = anyio.Event()
-        self._drain(list(self._partitions.values()), within_s, idle.set)
+        self._drains.begin(list(self._partitions.values()), within_s, idle.set)
         await idle.wait()
 
     async def leave(self) -> None:
@@ -364,14 +317,6 @@ class Group:
         self._consumers_left -= 1
         if self._consumers_left == 0:
             self._over.set()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Drain:
-    """Partitions that are being given up together, and what is to be done then."""
-
-    partitions: Collection[Partition]
-    then: Callable[[], None]
 
 
 # librdkafka would try these for ever, and they stay as they are until a person does something.

@@ -60,16 +60,16 @@ class Threads(Crew):
                 self._start_thread()
 
     def watch(self, now: float) -> None:
-        if self._timeout_s is None:
+        if self.timeout_s is None:
             return
         for slot in self._slots:
             delivery = slot.delivery
-            if delivery is None or slot.overdue or now - slot.started_at <= self._timeout_s:
+            if delivery is None or slot.overdue or now - slot.started_at <= self.timeout_s:
                 continue
             slot.overdue = True
             logger.error(
                 "%s is not done within %g s; a thread cannot be stopped, so its lane stays closed",
-                *(delivery, self._timeout_s),
+                *(delivery, self.timeout_s),
             )
 
     @property

@@ -68,11 +68,11 @@ class Workers(Crew):
             self._idle.pop().set()
 
     def watch(self, now: float) -> None:
-        if self._timeout_s is None:
+        if self.timeout_s is None:
             return
         for slot in self._slots:
             running = slot.delivery is not None and not slot.overdue
-            if running and now - slot.started_at > self._timeout_s:
+            if running and now - slot.started_at > self.timeout_s:
                 slot.overdue = True
                 slot.scope.cancel()  # type: ignore[union-attr]  # it runs, so it has one
 
@@ -99,7 +99,7 @@ class Workers(Crew):
         delivery = slot.delivery
         if delivery is not None:
             slot.delivery = None
-            delivery.failed(TimeoutError(f"not done within {self._timeout_s:g} s"))
+            delivery.failed(TimeoutError(f"not done within {self.timeout_s:g} s"))
 
     async def _go_on(self, slot: _Slot) -> None:
         """Run deliveries until the watchdog has used the slot's scope up."""

@@ -125,6 +125,7 @@ class Consumer:
         self._paused: set[TopicPartition] = set()
         self._assigned: set[TopicPartition] = set()
         self._orders: deque[Callable[[], None]] = deque()
+        self._commits: deque[list[Commit]] = deque()
         self._stopping = threading.Event()
         configuration = endpoint.configuration(
             self._error,
@@ -172,8 +173,7 @@ class Consumer:
 
     def commit(self, commits: Iterable[Commit]) -> None:
         """Commit as soon as the thread comes to it; what is no longer ours is left out."""
-        wanted = list(commits)
-        self._orders.append(lambda: self._commit(wanted))
+        self._commits.append(list(commits))
 
     def assign(self, offsets: dict[TopicPartition, int]) -> None:
         """Read these partitions too, from these offsets on."""
@@ -234,6 +234,7 @@ class Consumer:
             failure = error
         try:
             self._carry_out_orders()
+            self._carry_out_commits()
             self._raw.close()  # calls back for the partitions that are left
         except BaseException as error:
             failure = failure or error
@@ -241,6 +242,7 @@ class Consumer:
 
     def _poll(self) -> None:
         self._carry_out_orders()
+        self._carry_out_commits()
         if not self._listener.may_poll():
             time.sleep(NO_ROOM_S)
             return
@@ -255,6 +257,10 @@ class Consumer:
     def _carry_out_orders(self) -> None:
         while self._orders:
             self._orders.popleft()()
+
+    def _carry_out_commits(self) -> None:
+        while self._commits:
+            self._commit(self._commits.popleft())
 
     def _pause_and_resume(self) -> None:
         is_paused = self._listener.is_paused
@@ -324,6 +330,7 @@ class Consumer:
 
     def _on_assign(self, _consumer: RawConsumer, partitions: list[RawPartition]) -> None:
         self._tell_member_id()
+        self._carry_out_commits()  # those of an earlier time with a partition must not count now
         self._assign(self._listener.assigned([_named(partition) for partition in partitions]))
 
     def _on_revoke(self, _consumer: RawConsumer, partitions: list[RawPartition]) -> None:
