@@ -6,8 +6,8 @@ that does not say is read with the codec that its handler names, JSON unless tol
 
 Values take the type that the handler's parameter is annotated with: builtins, dataclasses, typed
 dictionaries, ``msgspec.Struct``, unions of these, and pydantic models if pydantic is installed.
-Typed values go through msgspec (or pydantic), untyped MessagePack through msgpack. An annotation of
-``bytes`` asks for the value as it was sent, whatever is in it.
+msgspec reads and writes them (or pydantic); untyped MessagePack is read by msgpack. An annotation
+of ``bytes`` asks for the value as it was sent, whatever is in it.
 
 There is no codec for pickle: a message must not be able to run code.
 """
@@ -16,10 +16,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from decimal import Decimal
 from types import NoneType, UnionType
 from typing import Any, Final, Protocol, TypeAlias, Union, get_args, get_origin
-from uuid import UUID
 
 import msgpack
 import msgspec
@@ -88,15 +86,20 @@ class Codec(Protocol):
         """What turns bytes into values of a type; ``typing.Any`` means any type."""
 
 
+def _model_to_builtins(value: Any) -> Any:
+    """A pydantic model as builtins; anything else cannot be written."""
+    if hasattr(value, "__pydantic_validator__"):
+        dumped: Any = value.model_dump(mode="json")
+        return dumped
+    raise NotImplementedError(f"no way is known to write a {type(value).__qualname__}")
+
+
 class _MessagePack:
     name = "msgpack"
     content_type = "application/msgpack"
 
-    def encode(self, value: Any) -> bytes:
-        if type(value) in _BUILTINS:
-            packed: bytes = msgpack.packb(value, datetime=True, default=_plain)
-            return packed
-        return msgspec.msgpack.encode(value, enc_hook=_model_to_builtins)
+    def __init__(self) -> None:
+        self.encode = msgspec.msgpack.Encoder(enc_hook=_model_to_builtins).encode
 
     def decoder(self, annotation: Any) -> Decoder:
         if annotation is Any:
@@ -111,8 +114,8 @@ class _Json:
     name = "json"
     content_type = "application/json"
 
-    def encode(self, value: Any) -> bytes:
-        return msgspec.json.encode(value, enc_hook=_model_to_builtins)
+    def __init__(self) -> None:
+        self.encode = msgspec.json.Encoder(enc_hook=_model_to_builtins).encode
 
     def decoder(self, annotation: Any) -> Decoder:
         if annotation is not Any and _is_pydantic(annotation):
@@ -168,8 +171,6 @@ _MEDIA_TYPES: Final[dict[str, Codec]] = {
     "text/plain": CODECS["text"],
     "application/octet-stream": CODECS["raw"],
 }
-
-_BUILTINS: Final = frozenset({bool, dict, float, int, list, str, tuple})
 
 
 def codec_named(codec: str | Codec) -> Codec:
@@ -277,21 +278,6 @@ def encode(codec: Codec, value: Any) -> bytes:
 def _unpack(value: bytes) -> Any:
     # 3: timestamps become aware datetimes, as msgspec reads them
     return msgpack.unpackb(value, timestamp=3, strict_map_key=False)
-
-
-def _plain(value: Any) -> Any:
-    """Inside builtins: what msgpack does not know, as msgspec would write it."""
-    if isinstance(value, UUID | Decimal):
-        return str(value)
-    return msgspec.to_builtins(value, builtin_types=(bytes,), enc_hook=_model_to_builtins)
-
-
-def _model_to_builtins(value: Any) -> Any:
-    """A pydantic model as builtins; anything else cannot be written."""
-    if hasattr(value, "__pydantic_validator__"):
-        dumped: Any = value.model_dump(mode="json")
-        return dumped
-    raise NotImplementedError(f"no way is known to write a {type(value).__qualname__}")
 
 
 def _parts(annotation: Any) -> Iterable[Any]:

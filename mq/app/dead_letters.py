@@ -112,7 +112,7 @@ class DeadLetter:
             record,
             family,
             id=text(found.get(ID)),
-            replays=number(found.get(REPLAYS)) or 0,
+            replays=number(found.get(REPLAYS), 0),
             **fields,
         )
         if letter.fingerprint is None and (letter.error_type or letter.error_message):
@@ -250,9 +250,8 @@ def replay(
         raise ConfigurationError("the dead letter does not say which topic it came from")
     if topic not in topics:
         raise ConfigurationError(f"there is no topic {topic}")
-    ours = {REPLAYS: str(letter.replays + 1)}
-    if letter.id is not None:
-        ours = {ID: letter.id, **ours}
+    ours = [] if letter.id is None else [(ID, letter.id.encode())]
+    ours.append((REPLAYS, b"%d" % (letter.replays + 1)))
     record = letter.record
     partition = letter.partition if to == "origin" else None
     return Replay(topic, partition, record.key, record.value, with_ours(letter.headers, ours))

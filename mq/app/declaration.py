@@ -47,7 +47,8 @@ class Declaration:
     """One handler of an application.
 
     ``payloads`` is None if the function takes no payload. ``call`` takes the payload and the
-    message, whichever of them the function asks for.
+    message, whichever of them the function asks for. ``tiers`` are those of its retries, shortest
+    first.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Declaration:
     payloads: Payloads | None
     wants_message: bool
     call: Callable[[Any, Message | None], Any]
+    tiers: tuple[Tier, ...]
 
     @classmethod
     def of(
@@ -102,13 +104,8 @@ class Declaration:
             payloads=None if payload is None else _payloads(name, payload, options.codec),
             wants_message=message is not None,
             call=_caller(function, payload.parameter if payload else None, message),
+            tiers=_tiers(options.retry),
         )
-
-    @property
-    def tiers(self) -> tuple[Tier, ...]:
-        """The retry tiers of its policy; without a policy those that a redrive needs."""
-        policy = self.options.retry
-        return _DEFAULT_TIERS[:1] if policy is None else policy.tiers_parsed
 
     def matches(self, headers: RawHeaders | None) -> bool:
         """Whether a record with these headers is for this handler."""
@@ -116,6 +113,11 @@ class Declaration:
             return True
         found = last_values(headers)
         return all(found.get(name) == value for name, value in self.match.items())
+
+
+def _tiers(policy: RetryPolicy | None) -> tuple[Tier, ...]:
+    """The retry tiers of a policy; without a policy those that a redrive needs."""
+    return _DEFAULT_TIERS[:1] if policy is None else parse_tiers(policy.tiers)
 
 
 def check_conflicts(declarations: Iterable[Declaration]) -> None:

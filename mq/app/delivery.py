@@ -11,10 +11,11 @@ here awaits: what has to wait goes on in a callback, so no worker is held up by 
 
 from __future__ import annotations
 
+import inspect
 import logging
+import math
 import time
 from collections.abc import Hashable
-from dataclasses import replace
 from typing import Any, Final
 
 from mq.app.codecs import CONTENT_TYPE
@@ -38,7 +39,7 @@ from mq.app.provenance import (
 from mq.app.publishing import Content, PendingReceipt, as_key
 from mq.app.retry import Again, Drop, Failure, decide, retry_topic, tier_for
 from mq.client.consumer import RawMessage
-from mq.errors import ConfigurationError, MqError
+from mq.errors import ConfigurationError
 
 __all__ = ["Delivery"]
 
@@ -105,6 +106,7 @@ class Delivery:
         if self._stand == _NEW:
             self.partition.busy += 1
         self._stand = _RUNNING
+        self._ordinal = 0  # what is sent again has the same name again
 
     def start(self) -> Any:
         """Call the handler: the result of a plain function, the coroutine of an async one.
@@ -132,7 +134,7 @@ class Delivery:
         try:
             if result is not None:
                 self._send_result(result)
-        except MqError as error:
+        except Exception as error:  # of whatever it returned, or whatever that says of itself
             self.failed(error)
             return
         if self._sends is None:
@@ -193,6 +195,13 @@ class Delivery:
             self._finish()
 
     def _send_result(self, result: Any) -> None:
+        if inspect.isawaitable(result):
+            if inspect.iscoroutine(result):
+                result.close()
+            raise ConfigurationError(
+                f"{self.handler.declaration.name} returned something to be awaited, so its work "
+                "was not done: make it an async function"
+            )
         sends = self.handler.declaration.options.sends
         if isinstance(result, Send):
             sending = result
@@ -247,7 +256,7 @@ class Delivery:
             self._die(error)
             return
         logger.info("%s failed at attempt %d, next in %.3g s: %s: %s", *what, decided.delay_s, *why)
-        self._due_at = now + round(decided.delay_s * 1000)
+        self._due_at = now + math.ceil(decided.delay_s * 1000) + 1  # now was cut to milliseconds
         if decided.in_place and not self.partition.closing:
             self._rest(decided.delay_s)
         else:
@@ -283,7 +292,7 @@ class Delivery:
             self._hop_away(None)
 
     def _hop_away(self, error: BaseException | None) -> None:
-        hop = replace(self._history(), attempt=self.attempt, due_at=self._due_at)
+        hop = self._history(self._due_at)
         self._forward_to_tier(hop, error)
 
     def hop_again(self) -> None:
@@ -313,7 +322,7 @@ class Delivery:
         self.partition.busy += 1
 
     def _die(self, error: BaseException) -> None:
-        death = Death(replace(self._history(), attempt=self.attempt), error)
+        death = Death(self._history(), error)
         self._forward(
             dead_letter_topic(self.handler.group, self.partition.topic),
             lambda keep: death.headers(headers_of(self.raw), keep),
@@ -384,10 +393,14 @@ class Delivery:
             self.handler.group,
         )
 
-    def _history(self) -> Hop:
+    def _history(self, due_at: int = 0) -> Hop:
         """The provenance, with what happened here."""
-        first = self._first_failed_at
-        return replace(self._origin(), first_failed_at=first, failed_at=_now_ms())
+        return self._origin()._replace(
+            attempt=self.attempt,
+            first_failed_at=self._first_failed_at,
+            failed_at=_now_ms(),
+            due_at=due_at,
+        )
 
     def _origin(self) -> Hop:
         """The record's provenance; one that never hopped has its own place for it."""
@@ -404,7 +417,7 @@ class Delivery:
             timestamp=raw.timestamp()[1],
             group=handler.group,
             handler=handler.declaration.name,
-            replays=number(found.get(REPLAYS)) or 0,
+            replays=number(found.get(REPLAYS), 0),
         )
         return self._hop
 

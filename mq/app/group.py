@@ -192,6 +192,9 @@ class Group:
             for topic in self._intakes
             for retry in self.topology.retry_topics(self.name, topic)
         }
+        for source in offsets:  # it comes back while its last time is still being ended
+            if (known := self._partitions.get(source)) is not None and known.closing:
+                self._forget(known)
         new = {s: offset for s, offset in offsets.items() if s not in self._partitions}
         self._retries.assign({s: offset for s, offset in new.items() if s.topic in retry_topics})
         for source, offset in new.items():
@@ -250,7 +253,8 @@ class Group:
 
     def _forget(self, partition: Partition) -> None:
         partition.fence()
-        self._partitions.pop(partition.source, None)
+        if self._partitions.get(partition.source) is partition:
+            del self._partitions[partition.source]
 
     def went_idle(self, partition: Partition) -> None:
         """The last running delivery of a closing partition has ended."""

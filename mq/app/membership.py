@@ -34,6 +34,9 @@ logger = logging.getLogger("mq.app")
 ASK_AGAIN: Final = 3
 """How often the committed offsets are asked for before the member gives up."""
 
+ASK_AGAIN_S: Final = 0.3
+"""How long the member waits before it asks for the second time; then longer."""
+
 ANSWER_SLACK_S: Final = 1.0
 """How long beyond its drain the event loop may take to answer a revocation."""
 
@@ -157,6 +160,7 @@ class Membership:
                 if attempt == ASK_AGAIN:
                     raise
                 logger.warning("%s; asking again", error)
+                time.sleep(ASK_AGAIN_S * attempt)
         raise AssertionError("unreachable")
 
     def _start(self, partition: TopicPartition) -> int:

@@ -19,9 +19,9 @@ import re
 import sys
 import traceback
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias, overload
 
 from mq.record import Headers
 
@@ -49,6 +49,7 @@ KIP_1191: Final = "__dlq.errors."
 TRACEBACK_BYTES_MAX: Final = 8 * 1024
 MESSAGE_BYTES_MAX: Final = 2 * 1024
 _HOP_MESSAGE_BYTES_MAX: Final = 256
+_DIGITS_MAX: Final = 20
 _FRAMES_MAX: Final = 60  # a recursion error has a thousand, all alike
 
 RawHeaders: TypeAlias = Iterable[tuple[str, bytes | None]]
@@ -72,8 +73,7 @@ def user_headers(headers: RawHeaders | None) -> Headers:
     return tuple((name, value) for name, value in headers or () if name not in _OURS)
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
+class Hop(NamedTuple):
     """What a failed record takes along: where it came from and what it has been through.
 
     ``attempt`` is the number of the last attempt that was made, 0 after a redrive.
@@ -95,30 +95,30 @@ class Hop:
     def headers(self, headers: RawHeaders | None, error: BaseException | None = None) -> Headers:
         """The headers for a retry topic: those of the record, then ours."""
         ours = self.provenance()
-        ours["mq-due-at"] = str(self.due_at)
+        ours.append(("mq-due-at", b"%d" % self.due_at))
         if error is not None:
-            ours["mq-error-type"] = type_name(error)
-            ours["mq-error-message"] = _message(error, _HOP_MESSAGE_BYTES_MAX)
+            ours.append(("mq-error-type", type_name(error).encode()))
+            ours.append(("mq-error-message", _message(error, _HOP_MESSAGE_BYTES_MAX)))
         return with_ours(headers, ours)
 
-    def provenance(self) -> dict[str, str]:
+    def provenance(self) -> list[tuple[str, bytes]]:
         """What all hops say alike."""
-        ours = {
-            ID: self.id,
-            "mq-origin-topic": self.topic,
-            "mq-origin-partition": str(self.partition),
-            "mq-origin-offset": str(self.offset),
-            "mq-origin-timestamp": str(self.timestamp),
-            "mq-group": self.group,
-            "mq-handler": self.handler,
-            "mq-attempt": str(self.attempt),
-        }
+        ours = [
+            (ID, self.id.encode()),
+            ("mq-origin-topic", self.topic.encode()),
+            ("mq-origin-partition", b"%d" % self.partition),
+            ("mq-origin-offset", b"%d" % self.offset),
+            ("mq-origin-timestamp", b"%d" % self.timestamp),
+            ("mq-group", self.group.encode()),
+            ("mq-handler", self.handler.encode()),
+            ("mq-attempt", b"%d" % self.attempt),
+        ]
         if self.first_failed_at is not None:
-            ours["mq-first-failed-at"] = str(self.first_failed_at)
+            ours.append(("mq-first-failed-at", b"%d" % self.first_failed_at))
         if self.failed_at is not None:
-            ours["mq-failed-at"] = str(self.failed_at)
+            ours.append(("mq-failed-at", b"%d" % self.failed_at))
         if self.replays:
-            ours[REPLAYS] = str(self.replays)
+            ours.append((REPLAYS, b"%d" % self.replays))
         return ours
 
     @classmethod
@@ -127,31 +127,21 @@ class Hop:
 
         Somebody may have put a foreign record there: nothing here fails on it.
         """
-        found = last_values(headers)
-        texts = {field: text(found.get(name)) for field, name in _TEXT_FIELDS}
-        numbers = {field: number(found.get(name)) for field, name in _NUMBER_FIELDS}
-        said: dict[str, Any] = {
-            field: value for field, value in (texts | numbers).items() if value is not None
-        }
-        return replace(otherwise, **said)
-
-
-_TEXT_FIELDS: Final = (
-    ("id", ID),
-    ("topic", "mq-origin-topic"),
-    ("group", "mq-group"),
-    ("handler", "mq-handler"),
-)
-_NUMBER_FIELDS: Final = (
-    ("partition", "mq-origin-partition"),
-    ("offset", "mq-origin-offset"),
-    ("timestamp", "mq-origin-timestamp"),
-    ("attempt", "mq-attempt"),
-    ("first_failed_at", "mq-first-failed-at"),
-    ("failed_at", "mq-failed-at"),
-    ("due_at", "mq-due-at"),
-    ("replays", REPLAYS),
-)
+        told = last_values(headers).get
+        return cls(
+            text(told(ID)) or otherwise.id,
+            text(told("mq-origin-topic")) or otherwise.topic,
+            number(told("mq-origin-partition"), otherwise.partition),
+            number(told("mq-origin-offset"), otherwise.offset),
+            number(told("mq-origin-timestamp"), otherwise.timestamp),
+            text(told("mq-group")) or otherwise.group,
+            text(told("mq-handler")) or otherwise.handler,
+            number(told("mq-attempt"), otherwise.attempt),
+            number(told("mq-first-failed-at"), otherwise.first_failed_at),
+            number(told("mq-failed-at"), otherwise.failed_at),
+            number(told("mq-due-at"), otherwise.due_at),
+            number(told(REPLAYS), otherwise.replays),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,28 +161,28 @@ class Death:
         """
         hop, error = self.hop, self.error
         ours = hop.provenance()
-        ours["mq-error-type"] = type_name(error)
+        ours.append(("mq-error-type", type_name(error).encode()))
         if keep != "type":
-            ours["mq-error-message"] = _message(error, MESSAGE_BYTES_MAX)
+            ours.append(("mq-error-message", _message(error, MESSAGE_BYTES_MAX)))
         if keep == "all":
-            ours["mq-error-traceback"] = _traceback(error)
-        ours["mq-fingerprint"] = fingerprint(error)
-        ours[KIP_1191 + "topic"] = hop.topic
-        ours[KIP_1191 + "partition"] = str(hop.partition)
-        ours[KIP_1191 + "offset"] = str(hop.offset)
-        ours[KIP_1191 + "group"] = hop.group
-        ours[KIP_1191 + "delivery.count"] = str(hop.attempt)
+            ours.append(("mq-error-traceback", _traceback(error)))
+        ours.append(("mq-fingerprint", fingerprint(error).encode()))
+        ours.append((KIP_1191 + "topic", hop.topic.encode()))
+        ours.append((KIP_1191 + "partition", b"%d" % hop.partition))
+        ours.append((KIP_1191 + "offset", b"%d" % hop.offset))
+        ours.append((KIP_1191 + "group", hop.group.encode()))
+        ours.append((KIP_1191 + "delivery.count", b"%d" % hop.attempt))
         if keep != "type":
-            ours[KIP_1191 + "message"] = _message(error, MESSAGE_BYTES_MAX)
+            ours.append((KIP_1191 + "message", _message(error, MESSAGE_BYTES_MAX)))
         return with_ours(headers, ours)
 
 
-def with_ours(headers: RawHeaders | None, ours: dict[str, str]) -> Headers:
+def with_ours(headers: RawHeaders | None, ours: list[tuple[str, bytes]]) -> Headers:
     """The record's own headers untouched, then ours. An id that is there already stays there."""
     users = user_headers(headers)
     if any(name == ID for name, _ in users):
-        ours.pop(ID, None)
-    return (*users, *((name, value.encode(errors="replace")) for name, value in ours.items()))
+        ours = [header for header in ours if header[0] != ID]
+    return (*users, *ours)
 
 
 def type_name(error: BaseException) -> str:
@@ -202,27 +192,32 @@ def type_name(error: BaseException) -> str:
     return name if kind.__module__ == "builtins" else f"{kind.__module__}.{name}"
 
 
-def _message(error: BaseException, bytes_max: int) -> str:
+def _message(error: BaseException, bytes_max: int) -> bytes:
     try:
-        text = str(error)
+        told = str(error)
     except Exception as fault:  # an error whose own __str__ fails is an error all the same
-        text = f"(its message cannot be shown: {type(fault).__name__})"
-    return text.encode(errors="replace")[:bytes_max].decode(errors="ignore")
+        told = f"(its message cannot be shown: {type(fault).__name__})"
+    return _cut(told.encode(errors="replace")[:bytes_max])
 
 
-def _traceback(error: BaseException) -> str:
+def _traceback(error: BaseException) -> bytes:
     """The traceback from the handler's first frame on; of a long one its end, which tells most."""
     try:
         lines = traceback.format_exception(
             type(error), error, _beyond_ours(error.__traceback__), limit=-_FRAMES_MAX
         )
-        text = "".join(lines)
+        told = "".join(lines)
     except Exception as fault:
-        text = f"(the traceback cannot be shown: {type(fault).__name__})"
-    data = text.encode(errors="replace")
+        told = f"(the traceback cannot be shown: {type(fault).__name__})"
+    data = told.encode(errors="replace")
     if len(data) > TRACEBACK_BYTES_MAX:
         data = b"...\n" + data[4 - TRACEBACK_BYTES_MAX :]
-    return data.decode(errors="ignore")
+    return _cut(data)
+
+
+def _cut(data: bytes) -> bytes:
+    """Text that was cut somewhere, without the halves of characters at its edges."""
+    return data.decode(errors="ignore").encode()
 
 
 def _module_of(trace: TracebackType) -> str:
@@ -253,7 +248,7 @@ def fingerprint(error: BaseException) -> str:
         if not _is_ours(trace) and not _is_library(trace):
             deepest = f"{_module_of(trace)}:{trace.tb_frame.f_code.co_name}"
         trace = trace.tb_next
-    return digest(type_name(error), deepest, _message(error, MESSAGE_BYTES_MAX))
+    return digest(type_name(error), deepest, _message(error, MESSAGE_BYTES_MAX).decode())
 
 
 def digest(kind: str, frame: str, message: str) -> str:
@@ -284,9 +279,13 @@ def text(value: bytes | None) -> str | None:
     return None if value is None else value.decode(errors="replace")
 
 
-def number(value: bytes | None) -> int | None:
-    """The decimal number of a header's value; None for anything else."""
+@overload
+def number(value: bytes | None, default: int) -> int: ...
+@overload
+def number(value: bytes | None, default: int | None = None) -> int | None: ...
+def number(value: bytes | None, default: int | None = None) -> int | None:
+    """The decimal number of a header's value; ``default`` for anything else."""
     try:
-        return int(value) if value else None
+        return int(value) if value and len(value) <= _DIGITS_MAX else default
     except ValueError:
-        return None
+        return default

@@ -64,6 +64,7 @@ class Content(NamedTuple):
     key: bytes | None
     headers: Iterable[tuple[str, bytes | None]]
     partition: int | None = None
+    timestamp: int = 0
 
 
 class Sender(Protocol):
@@ -136,6 +137,11 @@ class PendingReceipt(Arrival):
             raise TimeoutError(f"no acknowledgement from {self.topic} within {timeout} s")
         return self._receipt()
 
+    def started(self) -> None:
+        """It is on its way: the record that sends it is not done before it has arrived."""
+        if self._sender is not None:
+            self._sender.sends(self)
+
     def disown(self) -> None:
         """Nobody's record waits for it any more."""
         self._sender = None
@@ -193,14 +199,29 @@ class Publisher:
 
     async def publish(self, topic: str, value: Any, **options: Any) -> Receipt:
         """As :meth:`publish_nowait`, but waits for room and for the acknowledgement."""
+        pending, content = self._prepare(topic, value, **options)
         while True:
             try:
-                return await self.publish_nowait(topic, value, **options)
+                self._start(pending, content)
             except QueueFull:
                 self._room = self._room or anyio.Event()
                 await self._room.wait()
+            else:
+                return await pending
 
-    def publish_nowait(
+    def publish_nowait(self, topic: str, value: Any, **options: Any) -> PendingReceipt:
+        """Start to send; from any thread. See :meth:`mq.App.publish` for the arguments.
+
+        Raises:
+            QueueFull: too much waits to be sent.
+            EncodeError: the value cannot be written.
+            ConfigurationError: the topic's name is not legal.
+        """
+        pending, content = self._prepare(topic, value, **options)
+        self._start(pending, content)
+        return pending
+
+    def _prepare(
         self,
         topic: str,
         value: Any,
@@ -210,14 +231,8 @@ class Publisher:
         codec: str | Codec | None = None,
         partition: int | None = None,
         timestamp: int = 0,
-    ) -> PendingReceipt:
-        """Start to send; from any thread. See :meth:`mq.App.publish` for the arguments.
-
-        Raises:
-            QueueFull: too much waits to be sent.
-            EncodeError: the value cannot be written.
-            ConfigurationError: the topic's name is not legal.
-        """
+    ) -> tuple[PendingReceipt, Content]:
+        """The record with its name, which it keeps however often it has to be started."""
         data, given = self.write(topic, value, headers, codec)
         sender = current_sender.get()
         named = _named(given)
@@ -225,10 +240,11 @@ class Publisher:
         if named is None:
             given.append((ID, identity.encode()))
         pending = PendingReceipt(topic, self, identity, sender)
-        self._producer.send(pending, data, as_key(key), given, partition, timestamp)
-        if sender is not None:
-            sender.sends(pending)
-        return pending
+        return pending, Content(data, as_key(key), given, partition, timestamp)
+
+    def _start(self, pending: PendingReceipt, content: Content) -> None:
+        self._producer.send(pending, *content)
+        pending.started()
 
     def write(
         self, topic: str, value: Any, headers: Headers, codec: str | Codec | None

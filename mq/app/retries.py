@@ -52,26 +52,29 @@ class Retries:
         self._group = group
         self._limits = limits
         self._intakes: dict[TopicPartition, Intake] = {}
-        listener = _Listener(self, mailbox, group.name)
-        self.consumer = Consumer(endpoint, group.name, listener, protocol=None, prefetch=PREFETCH)
+        self._listener = _Listener(self, mailbox, group.name)
+        self.consumer = Consumer(
+            endpoint, group.name, self._listener, protocol=None, prefetch=PREFETCH
+        )
 
     def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Read these partitions."""
-        self._intakes = {
-            **self._intakes,
-            **{partition: Intake(self._limits.retries_waiting, 0) for partition in offsets},
-        }
+        fresh = {partition: Intake(self._limits.retries_waiting, 0) for partition in offsets}
+        self._intakes = {**self._intakes, **fresh}
         self._share_out()
+        self.consumer.order(lambda: self._listener.reads.update(fresh))
         self.consumer.assign(dict(offsets))
 
     def unassign(self, partitions: Collection[TopicPartition]) -> None:
         """Read these partitions no longer."""
-        self.consumer.unassign(partitions)
+        gone = list(partitions)
+        self.consumer.unassign(gone)
+        self.consumer.order(lambda: self._listener.forget(gone))
         self._intakes = {p: i for p, i in self._intakes.items() if p not in partitions}
         self._share_out()
 
     def intake_of(self, partition: TopicPartition) -> Intake | None:
-        """What is inside of a partition; from any thread. None if it is not assigned."""
+        """What is inside of a partition. None if it is not assigned."""
         return self._intakes.get(partition)
 
     def _share_out(self) -> None:
@@ -139,9 +142,15 @@ class Retries:
 
     # news of the consumer, on the event loop
 
-    def look_at(self, events: list[RawMessage]) -> None:
-        """Ends of partitions and errors."""
-        self._group.look_at(events)
+    def look_at(self, events: list[tuple[RawMessage, Intake | None]]) -> None:
+        """Ends of partitions and errors, unless they are of an earlier time with the partition."""
+        current = []
+        for event, intake in events:
+            place = TopicPartition(event.topic() or "", event.partition() or 0)
+            partition = self._group.partition(place)
+            if partition is None or partition.intake is intake:
+                current.append(event)
+        self._group.look_at(current)
 
     def ended(self, error: BaseException | None) -> None:
         """The consumer is gone."""
@@ -149,19 +158,29 @@ class Retries:
 
 
 class _Listener:
-    """The consumer's thread. It is no member, so nothing is assigned, revoked or committed."""
+    """The consumer's thread. It is no member, so nothing is assigned, revoked or committed.
+
+    ``reads`` is what the consumer reads at this moment. It changes on this thread alone, in order
+    with the assignments, so no record is taken for one of a later time with its partition.
+    """
 
     def __init__(self, retries: Retries, mailbox: Mailbox, group: str) -> None:
+        self.reads: dict[TopicPartition, Intake] = {}
         self._retries = retries
         self._mailbox = mailbox
         self._group = group
         self._paused: set[TopicPartition] = set()
 
+    def forget(self, partitions: Collection[TopicPartition]) -> None:
+        """These partitions are no longer read."""
+        for partition in partitions:
+            self.reads.pop(partition, None)
+
     def may_poll(self) -> bool:
         return True
 
     def is_paused(self, partition: TopicPartition) -> bool:
-        intake = self._retries.intake_of(partition)
+        intake = self.reads.get(partition)
         if intake is None:
             return True
         if partition in self._paused and intake.half_empty:
@@ -173,12 +192,11 @@ class _Listener:
     def received(self, messages: list[RawMessage]) -> None:
         records, events = [], []
         for message in messages:
-            if message.error() is not None:
-                events.append(message)
-                continue
             place = TopicPartition(message.topic() or "", message.partition() or 0)
-            intake = self._retries.intake_of(place)
-            if intake is not None:
+            intake = self.reads.get(place)
+            if message.error() is not None:
+                events.append((message, intake))
+            elif intake is not None:
                 intake.fetched(1, len(message))
                 records.append((message, intake))
         if records:

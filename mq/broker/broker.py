@@ -29,14 +29,15 @@ from mq.broker.group_owner import GroupOwner
 from mq.broker.housekeeping import Housekeeping
 from mq.broker.partitions import Partitions
 from mq.broker.settings import Settings
-from mq.broker.syncs import Syncs
-from mq.broker.waiting import FetchWaiters, Outcome, Timer
+from mq.broker.syncs import AfterSync, Syncs
+from mq.broker.waiting import FetchWaiters, Timer
 from mq.coordinators.effects import Now
 from mq.coordinators.group_config import GroupConfig
 from mq.errors import ConfigurationError, ErrorCode, KafkaError, MqError
 from mq.log.config import LogConfig
 from mq.log.directory import DataDirectory
 from mq.log.partition import Appended, Partition
+from mq.record import TopicPartition
 from mq.wire.batch import BatchRecord, batches, decode_batch, encode_batch
 from mq.wire.fields import Message, Response
 from mq.wire.state_record import decode_metadata, encode_metadata
@@ -119,7 +120,7 @@ class Broker:
         self._syncs.appended(partition)
         return appended
 
-    def after_syncs(self, partitions: Iterable[Partition], then: Outcome) -> None:
+    def after_syncs(self, partitions: Iterable[Partition], then: AfterSync) -> None:
         """Call ``then`` when all that ``partitions`` hold now is on stable storage.
 
         What the catalog says is waited for as well: a record must not be acknowledged while a crash
@@ -155,8 +156,8 @@ class Broker:
     def reply_when_known(self, call: Call[Any], response: Response) -> None:
         """Answer with what the catalog says, once that is on stable storage."""
 
-        def outcome(code: ErrorCode) -> None:
-            if code:
+        def outcome(failed: Mapping[Partition, ErrorCode]) -> None:
+            if failed:
                 call.refuse("the disk failed")
             else:
                 call.reply(response)
@@ -185,7 +186,8 @@ class Broker:
         except KafkaError as error:
             outcome(error.code)
         else:
-            self._syncs.after((self.metadata_log,), outcome)
+            log = self.metadata_log
+            self._syncs.after((log,), lambda failed: outcome(failed.get(log, ErrorCode.NONE)))
 
     def create_topic(
         self, name: str, partitions: int, configs: Mapping[str, str] | None = None
@@ -268,9 +270,9 @@ class Broker:
             self._syncs.after((self.metadata_log,), self._delete_later(partition))
         self.groups.topic_removed(topic)
 
-    def _delete_later(self, partition: Partition) -> Outcome:
-        def outcome(code: ErrorCode) -> None:
-            if not code:
+    def _delete_later(self, partition: Partition) -> AfterSync:
+        def outcome(failed: Mapping[Partition, ErrorCode]) -> None:
+            if not failed:
                 self.partitions.delete(partition)
 
         return outcome
@@ -278,8 +280,19 @@ class Broker:
     # --- beginning and ending --------------------------------------------------------------------
 
     def _open_metadata_log(self) -> Partition:
+        place, directory = TopicPartition(METADATA_TOPIC, 0), self._directory
+        found = directory.partitions.get(place)
+        if found is not None and place in directory.damaged:
+            raise self.damaged(found, found.log_end_offset)
+        if found is None or found.log_end_offset == 0:
+            for stray in directory.partitions.values():
+                if stray.log_end_offset > 0:
+                    raise ConfigurationError(
+                        f"{stray.path} holds records of a topic that nothing in {directory.path} "
+                        "describes: choose another directory, or restore this one from a backup"
+                    )
         forever = LogConfig(retention_ms=-1)
-        return self._directory.create_partition(METADATA_TOPIC, 0, _METADATA_TOPIC_ID, forever)
+        return directory.create_partition(METADATA_TOPIC, 0, _METADATA_TOPIC_ID, forever)
 
     def _replay_catalog(self) -> None:
         for stored in self.records_of(self.metadata_log):

@@ -37,6 +37,8 @@ __all__ = [
     "Change",
     "Topic",
     "check_replicas",
+    "check_room",
+    "neutral",
 ]
 
 NODE_ID: Final = 1
@@ -54,7 +56,7 @@ PRODUCER_ID_BLOCK: Final = 1000
 """Producer ids taken at a time, as in Kafka: what is left of a block is lost in a restart."""
 
 PARTITIONS_MAX: Final = 10_000
-"""Partitions that one request may give a topic; Kafka's controller has the same bound."""
+"""Partitions that one request may create; Kafka's controller has the same bound."""
 
 _TOPIC_NAME: Final = re.compile(r"[a-zA-Z0-9._-]+")
 _TOPIC_NAME_LENGTH_MAX: Final = 249
@@ -90,6 +92,7 @@ class Catalog:
         self.by_id: dict[UUID, Topic] = {}
         self.features: dict[str, int] = {}
         self.next_producer_id = 0
+        self.removed: set[UUID] = set()  # ids of topics, for they are never used again
         self._look_alikes: dict[str, set[str]] = {}
 
     def topic_id(self, name: str) -> UUID | None:
@@ -121,7 +124,7 @@ class Catalog:
         check_topic_name(name)
         if name in self.topics:
             raise KafkaError(ErrorCode.TOPIC_ALREADY_EXISTS, f"Topic '{name}' already exists.")
-        alike = self._look_alikes.get(_neutral(name))
+        alike = self._look_alikes.get(neutral(name))
         if alike:
             raise KafkaError(
                 ErrorCode.INVALID_TOPIC_EXCEPTION,
@@ -218,7 +221,7 @@ class Catalog:
     def _add(self, topic: Topic) -> None:
         self.topics[topic.name] = topic
         self.by_id[topic.id] = topic
-        self._look_alikes.setdefault(_neutral(topic.name), set()).add(topic.name)
+        self._look_alikes.setdefault(neutral(topic.name), set()).add(topic.name)
 
     def _configure(self, record: ConfigRecord) -> Change | None:
         topic = self.topics[record.resource_name]
@@ -230,11 +233,12 @@ class Catalog:
 
     def _remove(self, topic_id: UUID) -> Change:
         topic = self.by_id.pop(topic_id)
+        self.removed.add(topic_id)
         del self.topics[topic.name]
-        neutral = _neutral(topic.name)
-        self._look_alikes[neutral].discard(topic.name)
-        if not self._look_alikes[neutral]:
-            del self._look_alikes[neutral]
+        alike = self._look_alikes[neutral(topic.name)]
+        alike.discard(topic.name)
+        if not alike:
+            del self._look_alikes[neutral(topic.name)]
         return Change(topic, removed=True)
 
 
@@ -259,6 +263,18 @@ def check_topic_name(name: str) -> None:
     else:
         return
     raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, f"Topic name is invalid: {problem}")
+
+
+def check_room(wanted: int, others: int) -> None:
+    """Refuse partitions beyond what one request may create, ``others`` of it being planned.
+
+    Raises:
+        KafkaError: POLICY_VIOLATION.
+    """
+    if wanted + others > PARTITIONS_MAX:
+        raise KafkaError(
+            ErrorCode.POLICY_VIOLATION, "Excessively large number of partitions per request."
+        )
 
 
 def check_replicas(brokers: Sequence[int]) -> None:
@@ -289,7 +305,8 @@ def _checked(configs: Mapping[str, str | None]) -> dict[str, str]:
     return kept
 
 
-def _neutral(name: str) -> str:
+def neutral(name: str) -> str:
+    """What two names must not share (KAFKA-2337: metrics cannot tell ``.`` from ``_``)."""
     return name.replace(".", "_")
 
 

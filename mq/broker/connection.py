@@ -111,9 +111,9 @@ class Connection:
         return self._advertised
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing was asked that is not answered and sent."""
-        return not self._slots and not self._backlog and not self._outbound.queued
+    def at_rest(self) -> bool:
+        """Whether the next move is the client's: to ask, or to take what it was sent."""
+        return bool(self._outbound.queued) or not (self._slots or self._backlog)
 
     @property
     def unsent(self) -> bool:
@@ -252,6 +252,7 @@ class Connection:
             self.active_at = loop.time()
         if unsent != self._writing:
             self._writing = unsent
+            self.active_at = loop.time()
             if unsent:
                 loop.add_writer(self._socket, self.flush)
             else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mq.broker.call import Call
@@ -111,8 +111,8 @@ class GroupOwner:
         if not effects.replies:
             return
 
-        def outcome(code: ErrorCode) -> None:
-            self._send(effects.otherwise if code else effects.replies)
+        def outcome(failed: Mapping[Partition, ErrorCode]) -> None:
+            self._send(effects.otherwise if failed else effects.replies)
 
         self._broker.after_syncs(self._logs(effects), outcome)
 

@@ -75,6 +75,8 @@ class Housekeeping:
                 partition.expire_producers(now_ms)
         except KafkaError as error:
             logger.error("%s", error)
+        except Exception:  # retention of the others goes on
+            logger.exception("retention of %s failed", partition)
         self._timers[self._retain] = self._loop.call_later(0, self._retain_next, partitions)
 
     def _checkpoint(self) -> None:

@@ -1,8 +1,9 @@
 """The logs of the topics that the catalog knows.
 
 A partition's directory is made when the partition is first needed, so that creating a topic costs
-one record however many partitions it has. The catalog decides what exists: a directory that it does
-not know, or knows under another topic id, is what a crash or a deletion left behind, and goes.
+one record however many partitions it has. The catalog decides what exists, and what goes: the
+directories of topics that it saw removed. One that it has never heard of may be all that is left of
+a topic whose record was damaged, so it stays where it is, and is set aside if its place is needed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from mq.broker.catalog import METADATA_TOPIC, Catalog, Topic
 from mq.errors import ErrorCode, KafkaError
 from mq.log.config import LogConfig
 from mq.log.directory import DataDirectory
+from mq.log.loader import LOST_TOPIC_ID
 from mq.log.partition import Partition
 from mq.record import TopicPartition
 
@@ -108,20 +110,37 @@ class Partitions:
             logger.error("%s", error)
 
     def reconcile(self) -> None:
-        """After a start: remove what the catalog does not know, and configure what it knows."""
+        """After a start: remove what belongs to removed topics, and configure what is there.
+
+        Nothing is removed if the metadata log has just been cut: what is gone from it may be what
+        would have kept a directory.
+        """
+        metadata = self._directory.partitions[TopicPartition(METADATA_TOPIC, 0)]
+        was_cut = metadata.recovered.truncated_bytes > 0
         for place, partition in list(self._directory.partitions.items()):
-            topic = self._catalog.topics.get(place.topic)
-            if place.topic == METADATA_TOPIC:
+            if partition is metadata:
                 continue
-            if topic is None or place.partition >= topic.partitions:
-                logger.info("removing %s, which belongs to no topic", place)
+            topic = self._catalog.topics.get(place.topic)
+            exists = topic is not None and place.partition < topic.partitions
+            if topic is not None and exists and partition.topic_id in (topic.id, LOST_TOPIC_ID):
+                self._make(topic, place.partition)
+            elif self._is_left_over(partition) and not was_cut:
+                logger.info("removing %s, whose topic was removed", place)
                 self.delete(partition)
             else:
-                self._make(topic, place.partition)
+                logger.warning("keeping %s, which belongs to no topic", partition.path)
+
+    def _is_left_over(self, partition: Partition) -> bool:
+        """Whether its topic was removed. An id is lost only before the first sync of anything."""
+        return partition.topic_id == LOST_TOPIC_ID or partition.topic_id in self._catalog.removed
 
     def _make(self, topic: Topic, index: int) -> Partition:
         """Take what is there, even if it has lost its id, or begin anew."""
+        place = TopicPartition(topic.name, index)
+        found = self._directory.partitions.get(place)
         try:
+            if found and found.topic_id != topic.id and not self._is_left_over(found):
+                logger.warning("%s was set aside", self._directory.set_aside(place))
             return self._directory.create_partition(
                 topic.name, index, topic.id, LogConfig.parse(topic.configs)
             )

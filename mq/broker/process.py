@@ -29,7 +29,7 @@ from typing import Final, Literal
 from mq.broker.broker import Broker
 from mq.broker.connection import Address
 from mq.broker.dispatcher import Dispatcher
-from mq.broker.server import Server
+from mq.broker.server import Limits, Server
 from mq.broker.settings import Settings
 from mq.embedded import LeaseKeeper, bind
 from mq.errors import ConfigurationError, MqError
@@ -162,7 +162,8 @@ class _Process:
         self._listeners = _bind_all(options)
         self._directory = _open_directory(options)
         self._broker = Broker(self._directory, loop, options.settings, self._disk_failed)
-        self._server = Server(Dispatcher(self._broker).serve)
+        limits = Limits(frame_bytes=options.settings.socket_request_max_bytes)
+        self._server = Server(Dispatcher(self._broker).serve, limits=limits)
 
     async def serve(self) -> int:
         """Serve until the end; returns the exit code."""
@@ -212,7 +213,15 @@ class _Process:
         await self._server.wait_flushed(_FLUSH_S)
         self._keeper.close()
         self._server.close()
+        if self._failure is None:
+            self._broker.close()  # its last syncs may fail, too
+        if self._failure is None:
+            try:
+                self._directory.close()
+            except OSError as error:
+                self._failure = error
         if self._failure is not None:
+            self._directory.abandon()
             logger.critical(
                 "stopped: data in %s could not be synced (%s); what was acknowledged is safe, "
                 "start again once the disk works",
@@ -220,8 +229,6 @@ class _Process:
                 self._failure,
             )
             return 1
-        self._broker.close()
-        self._directory.close()
         logger.info("stopped")
         return 0
 

@@ -11,14 +11,16 @@ import asyncio
 import errno
 import logging
 import os
+import resource
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from mq.broker.connection import Address, Connection, Slot
 from mq.broker.outbound import SENDFILE
+from mq.broker.settings import Settings
 from mq.errors import PeerError
 from mq.log.slices import Slice
 
@@ -30,16 +32,24 @@ _SCRATCH_BYTES: Final = 256 * 1024
 _ACCEPTS_PER_TURN: Final = 128
 _ACCEPT_PAUSE_S: Final = 0.5
 _SWEEP_S: Final = 5.0
+_CONNECTIONS_MAX: Final = 10_000
 _READERS_MAX: Final = 2
 _READ_AHEAD_BYTES: Final = 256 * 1024
+
+
+def _connections_max() -> int:
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors == resource.RLIM_INFINITY:
+        return _CONNECTIONS_MAX
+    return min(_CONNECTIONS_MAX, descriptors // 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one client, and all together, may ask of the broker's memory."""
 
-    frame_bytes: int = 16 * 1024 * 1024
-    """The longest request; Kafka takes 100 MiB. A batch has at most 1 MiB by default."""
+    frame_bytes: int = Settings().socket_request_max_bytes
+    """The longest request. It takes memory as it arrives, whatever length it claims."""
 
     unfinished_bytes: int = 256 * 1024 * 1024
     """Requests that have arrived in part, of all connections together."""
@@ -50,11 +60,13 @@ class Limits:
     unanswered: int = 256
     """Pipelined requests of one connection; librdkafka would keep a million in flight if let."""
 
-    connections: int = 10_000
-    """Open connections; the ones beyond are closed at once."""
+    connections: int = field(default_factory=_connections_max)
+    """Open connections; the ones beyond are closed at once. They get half of the descriptors, the
+    files of partitions the rest: a log that cannot open its files would look like a broken disk."""
 
     idle_s: float = 600.0
-    """``connections.max.idle.ms``: a client that asks nothing for so long is cut."""
+    """``connections.max.idle.ms``: a client that asks nothing, or takes nothing of what it asked
+    for, is cut after so long."""
 
     frame_s: float = 120.0
     """A request has to arrive within this time of its first byte."""
@@ -183,7 +195,7 @@ class Server:
             began = connection.frame_since
             if began is not None and now - began > self.limits.frame_s:
                 connection.fail(PeerError("a request took too long to arrive"))
-            elif connection.idle and now - connection.active_at > self.limits.idle_s:
+            elif connection.at_rest and now - connection.active_at > self.limits.idle_s:
                 connection.close()
 
     # --- ending ----------------------------------------------------------------------------------

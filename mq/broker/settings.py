@@ -21,6 +21,7 @@ class Settings:
     offsets_topic_partitions: int = 1
     offsets_topic_segment_bytes: int = 100 * 1024 * 1024  # offsets.topic.segment.bytes
     fetch_bytes_max: int = 55 * 1024 * 1024  # fetch.max.bytes
+    socket_request_max_bytes: int = 100 * 1024 * 1024  # socket.request.max.bytes
     retention_check_interval_ms: int = 300_000  # log.retention.check.interval.ms
 
     def described(self) -> dict[str, str]:
@@ -37,4 +38,5 @@ class Settings:
             "offsets.topic.num.partitions": str(self.offsets_topic_partitions),
             "offsets.topic.replication.factor": "1",
             "offsets.topic.segment.bytes": str(self.offsets_topic_segment_bytes),
+            "socket.request.max.bytes": str(self.socket_request_max_bytes),
         }

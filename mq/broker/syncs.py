@@ -10,15 +10,19 @@ for lost data: everyone who waits is told, nothing is appended any more, and the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Protocol, TypeAlias
 
-from mq.broker.waiting import Outcome, SyncWaiters
+from mq.broker.waiting import SyncWaiters
 from mq.errors import ErrorCode, KafkaError
 from mq.log.flusher import Flusher
 from mq.log.partition import Partition
 
-__all__ = ["Syncs"]
+__all__ = ["AfterSync", "Syncs"]
+
+AfterSync: TypeAlias = Callable[[Mapping[Partition, ErrorCode]], None]
+"""Told, when all syncs have come or never will, which partitions failed and why."""
 
 
 class Loop(Protocol):
@@ -81,22 +85,21 @@ class Syncs:
             self._loop.call_soon(self._kick)
         self._dirty[partition] = None
 
-    def after(self, partitions: Iterable[Partition], then: Outcome) -> None:
+    def after(self, partitions: Iterable[Partition], then: AfterSync) -> None:
         """Call ``then`` once ``partitions`` are synced up to their ends as they stand now.
 
-        That is at once if they are.
+        That is at once if they are. Each has a fate of its own: one may be deleted meanwhile.
         """
         behind = [p for p in dict.fromkeys(partitions) if p.high_watermark < p.log_end_offset]
         if not behind:
-            then(ErrorCode.NONE)
+            then({})
         elif self._broken:
-            then(ErrorCode.KAFKA_STORAGE_ERROR)
-        elif len(behind) == 1:
-            self._waiters.add(behind[0], behind[0].log_end_offset, then)
+            then(dict.fromkeys(behind, ErrorCode.KAFKA_STORAGE_ERROR))
         else:
-            last = _Last(len(behind), then)
+            fates = _Fates(len(behind), then)
             for partition in behind:
-                self._waiters.add(partition, partition.log_end_offset, last)
+                outcome = partial(fates.learn, partition)
+                self._waiters.add(partition, partition.log_end_offset, outcome)
 
     def gone(self, partition: Partition) -> None:
         """``partition`` was deleted: nobody needs to wait for it any longer."""
@@ -105,9 +108,14 @@ class Syncs:
             then(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
 
     def close(self) -> None:
-        """Stop the flusher thread after the syncs that it has been asked for."""
+        """Stop the flusher thread after the syncs that it has been asked for.
+
+        One that failed is reported before this returns: the loop may not turn again.
+        """
         self._kick()
         self._flusher.close()
+        if self._flusher.error is not None:
+            self.fail(self._flusher.error)
 
     def _kick(self) -> None:
         dirty, self._dirty = self._dirty, {}
@@ -146,18 +154,19 @@ class Syncs:
             idle()
 
 
-class _Last:
-    """Passes one outcome on, when all partitions have theirs: the first failure, else success."""
+class _Fates:
+    """Collects the outcomes of several partitions and passes them on when all are known."""
 
-    __slots__ = ("_code", "_missing", "_then")
+    __slots__ = ("_failed", "_missing", "_then")
 
-    def __init__(self, missing: int, then: Outcome) -> None:
+    def __init__(self, missing: int, then: AfterSync) -> None:
         self._missing = missing
         self._then = then
-        self._code = ErrorCode.NONE
+        self._failed: dict[Partition, ErrorCode] = {}
 
-    def __call__(self, code: ErrorCode) -> None:
+    def learn(self, partition: Partition, code: ErrorCode) -> None:
         self._missing -= 1
-        self._code = self._code or code
+        if code:
+            self._failed[partition] = code
         if self._missing == 0:
-            self._then(self._code)
+            self._then(self._failed)

@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from operator import methodcaller
 from typing import Any, Final, Literal, Protocol
 
 from confluent_kafka import Consumer as RawConsumer
@@ -42,6 +43,7 @@ NO_ROOM_S: Final = 0.005
 """How long to look away when there is no room."""
 REQUEST_TIMEOUT_S: Final = 10.0
 FETCH_WAIT_MS: Final = 100
+UNREADABLE_HEADERS: Final = b"unknown, because the name of a header is not UTF-8"
 """How long a broker may hold an answer with nothing in it. Partitions that are assigned meanwhile
 wait for it, so this is a part of the time from assignment to first record."""
 
@@ -252,7 +254,10 @@ class Consumer:
         if message is None:
             return
         # poll returns with the first message; consume takes what is there without waiting for more
-        self._listener.received([message, *self._raw.consume(BATCH_MAX - 1, 0)])
+        messages = [message, *self._raw.consume(BATCH_MAX - 1, 0)]
+        for each in messages:
+            _make_headers_readable(each)
+        self._listener.received(messages)
 
     def _carry_out_orders(self) -> None:
         while self._orders:
@@ -322,6 +327,8 @@ class Consumer:
 
     def _unassign(self, partitions: Iterable[TopicPartition]) -> None:
         gone = self._assigned.intersection(partitions)
+        if paused := self._paused & gone:  # librdkafka would remember it, should they come back
+            self._raw.resume([RawPartition(*partition) for partition in paused])
         self._raw.incremental_unassign([RawPartition(*partition) for partition in gone])
         self._assigned -= gone
         self._paused -= gone
@@ -357,6 +364,22 @@ class Consumer:
         if error.fatal():
             raise told
         self._listener.failed(told)
+
+
+_try_headers: Final = methodcaller("headers")
+"""A call by the interpreter's general way, which notices that confluent-kafka left an error behind.
+The bytecode that CPython specialises for such a call does not."""
+
+
+def _make_headers_readable(message: RawMessage) -> None:
+    """Replace headers that confluent-kafka cannot give: the second try would end the process.
+
+    What is left says so in place of a content type, which no codec will take.
+    """
+    try:
+        _try_headers(message)
+    except (UnicodeDecodeError, SystemError):
+        message.set_headers([("content-type", UNREADABLE_HEADERS)])
 
 
 def _named(partition: RawPartition) -> TopicPartition:

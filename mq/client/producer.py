@@ -17,7 +17,7 @@ from confluent_kafka import Message as RawMessage
 from confluent_kafka import Producer as RawProducer
 
 from mq.client.endpoint import Endpoint
-from mq.client.faults import translate, translate_exception
+from mq.client.faults import ClientError, translate, translate_exception
 from mq.errors import ConfigurationError, MqError
 
 __all__ = ["Producer", "QueueFull", "Sending"]
@@ -132,6 +132,8 @@ class Producer:
             raise QueueFull(f"too much waits to be sent, at {sending.topic}") from error
         except KafkaException as error:
             raise translate_exception(error, f"a record for {sending.topic}") from error
+        except (TypeError, ValueError) as error:
+            raise ClientError(f"a record for {sending.topic} cannot be sent: {error}") from error
 
     def __len__(self) -> int:
         """How many records are not settled yet."""

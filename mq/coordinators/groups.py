@@ -62,6 +62,10 @@ _ALL_OPERATIONS: Final = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11
 # Expired offsets are looked for in short steps, so that nobody's request waits for all of them.
 _OFFSETS_PER_SWEEP: Final = 5_000
 
+# A member id is made of the name that its client gave itself, of which so much is told: the id must
+# fit a string of the protocol, whose length has 15 bits, however many bytes a character takes.
+_NAME_CHARACTERS_MAX: Final = 255
+
 _EXPIRY: Final = TimerKey("expiry")
 
 
@@ -117,7 +121,8 @@ class GroupCoordinator:
             return None
         if group is None and record.value is not None:
             # Who commits without ever joining has a simple group: one without protocol or members.
-            self._create(record.group_id, record.value.commit_timestamp)
+            group = self._new(record.group_id, record.value.commit_timestamp)
+            self._groups[record.group_id] = group
         self._offsets.apply(record)
         return None
 
@@ -143,21 +148,25 @@ class GroupCoordinator:
         return self._timers.deadline()
 
     def tick(self, now: Now) -> list[Effects]:
-        """Let happen what is due: sessions end, rebalances go on, offsets expire."""
-        effects: list[Effects] = []
-        while (key := self._timers.pop(now.monotonic_ms)) is not None:
-            if key.kind == "expiry":
-                effects += self._sweep(now)
-                continue
-            group, step = self._groups[key.group_id], Step(now)
-            if key.kind == "session":
-                group.session_expired(key.member_id, step)
-            elif key.kind == "join":
-                group.join_expired(step)
-            else:
-                group.sync_expired(step)
-            effects += self._effects(key.group_id, step)
-        return effects
+        """Let the first thing happen that is due: a session ends, a rebalance goes on, offsets
+        expire.
+
+        More may be due, as :meth:`deadline` then says. One thing at a time, so that an error in one
+        group, which the caller hears of, takes nothing away from another.
+        """
+        key = self._timers.pop(now.monotonic_ms)
+        if key is None:
+            return []
+        if key.kind == "expiry":
+            return self._sweep(now)
+        group, step = self._groups[key.group_id], Step(now)
+        if key.kind == "session":
+            group.session_expired(key.member_id, step)
+        elif key.kind == "join":
+            group.join_expired(step)
+        else:
+            group.sync_expired(step)
+        return self._effects(key.group_id, step)
 
     def partition_for(self, group_id: str) -> int:
         """The partition of the state topic that a group lives in, as Kafka computes it."""
@@ -184,10 +193,11 @@ class GroupCoordinator:
             return self._effects(request.group_id, call.step)
         group = self._groups.get(request.group_id)
         if group is None:
-            group = self._create(request.group_id, call.step.now.wall_ms)
+            group = self._new(request.group_id, call.step.now.wall_ms)
             call.step.append(group.record(()))
+            self._groups[request.group_id] = group  # now that it can be written
             call.step.refuse(call.token, join_refusal(call.version, "", APPEND_FAILED))
-        name = request.group_instance_id or call.context.client_id
+        name = (request.group_instance_id or call.context.client_id)[:_NAME_CHARACTERS_MAX]
         fresh_id = "" if request.member_id else f"{name}-{self._random_id()}"
         admit(group, Join(request, call, fresh_id), self._config.max_size)
         return self._effects(request.group_id, call.step)
@@ -321,10 +331,9 @@ class GroupCoordinator:
 
     # Ids and time.
 
-    def _create(self, group_id: str, created_ms: int) -> ClassicGroup:
-        group = ClassicGroup(group_id, self._config, self._timers, created_ms)
-        self._groups[group_id] = group
-        return group
+    def _new(self, group_id: str, created_ms: int) -> ClassicGroup:
+        """A group that is not yet among the groups."""
+        return ClassicGroup(group_id, self._config, self._timers, created_ms)
 
     def _forget(self, group: ClassicGroup) -> None:
         group.close()
@@ -335,7 +344,8 @@ class GroupCoordinator:
             if group is not None:
                 self._forget(group)
         else:
-            group = group or self._create(record.group_id, record.value.current_state_timestamp)
+            group = group or self._new(record.group_id, record.value.current_state_timestamp)
+            self._groups[record.group_id] = group
             group.apply(record.value)
 
     def _refused_group(self, record: GroupMetadata, step: Step) -> list[Effects]:
@@ -355,24 +365,38 @@ class GroupCoordinator:
 
     def _sweep(self, now: Now) -> list[Effects]:
         """Delete what has expired of some groups, and the groups that have nothing left."""
+        self._schedule_expiry(self._config.offsets_retention_check_interval_ms, now)
         effects, examined = list[Effects](), 0
         self._to_sweep = self._to_sweep or list(self._groups)
         while self._to_sweep and examined < _OFFSETS_PER_SWEEP:
             group = self._groups.get(self._to_sweep.pop())
             if group is None:
                 continue
-            tombstones, left = self._offsets.expire(
-                group.group_id, group.subscribes, group.expiry_base_ms, now.wall_ms
-            )
-            examined += 1 + left + len(tombstones)
-            if not left and group.expendable:
-                effects += self._deletion(group, tombstones)
-            elif tombstones:
-                partition = self.partition_for(group.group_id)
-                effects.append(Effects(append=tuple(tombstones), partition=partition))
-        interval_ms = self._config.offsets_retention_check_interval_ms
-        self._schedule_expiry(1 if self._to_sweep else interval_ms, now)
+            try:
+                swept, count = self._swept(group, now)
+            except Exception:
+                if not effects:
+                    raise
+                self._to_sweep.append(group.group_id)  # it fails again, when nothing else is lost
+                break
+            effects += swept
+            examined += count
+        if self._to_sweep:
+            self._schedule_expiry(1, now)
         return effects
+
+    def _swept(self, group: ClassicGroup, now: Now) -> tuple[list[Effects], int]:
+        """What is to be deleted of one group, and how much work it was to see that."""
+        tombstones, left = self._offsets.expire(
+            group.group_id, group.subscribes, group.expiry_base_ms, now.wall_ms
+        )
+        count = 1 + left + len(tombstones)
+        if not left and group.expendable:
+            return self._deletion(group, tombstones), count
+        if not tombstones:
+            return [], count
+        partition = self.partition_for(group.group_id)
+        return [Effects(append=tuple(tombstones), partition=partition)], count
 
     def _schedule_expiry(self, delay_ms: int, now: Now) -> None:
         self._timers.schedule(_EXPIRY, now.monotonic_ms + delay_ms)

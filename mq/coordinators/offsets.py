@@ -170,7 +170,7 @@ class Offsets:
         base_ms: Callable[[int], int | None],
         wall_ms: int,
     ) -> Expiry:
-        """What of a group's offsets has outlived its retention (KIP-211).
+        """What of a group's offsets has outlived its retention (KIP-211), or its topic.
 
         ``base_ms`` says from when on the retention of an offset counts, given when it was
         committed, or None if offsets of this group do not expire now.
@@ -179,13 +179,20 @@ class Offsets:
         for topic, partition, committed in self.committed(group_id):
             base = base_ms(committed.commit_timestamp)
             due_ms = committed.expire_timestamp
-            if base is None or subscribes(topic):
+            if self._outlives_its_topic(committed):
+                tombstones.append(offset_tombstone(group_id, topic, partition))
+            elif base is None or subscribes(topic):
                 left += 1
             elif wall_ms >= (base + self._config.offsets_retention_ms if due_ms == -1 else due_ms):
                 tombstones.append(offset_tombstone(group_id, topic, partition))
             else:
                 left += 1
         return Expiry(tombstones, left)
+
+    def _outlives_its_topic(self, committed: OffsetCommitValue) -> bool:
+        """Whether a crash came between the deletion of the topic and that of the offset."""
+        topic_id = committed.topic_id
+        return topic_id != ZERO_UUID and self._topics.topic_name(topic_id) is None
 
     def _resolve(self, name: str, topic_id: UUID, version: int) -> tuple[str, UUID, ErrorCode]:
         """Name and id of a topic that a commit names by either, and NONE if it exists."""
@@ -220,10 +227,17 @@ class Offsets:
     ) -> list[OffsetFetchResponseTopics]:
         fetched = []
         for name, partitions in topics.items():
-            topic_id = self._topics.topic_id(name) if version >= 10 else ZERO_UUID
-            if topic_id is not None:  # else it is deleted, and cannot be named
-                answers = [_fetched(index, each) for index, each in sorted(partitions.items())]
-                fetched.append(OffsetFetchResponseTopics(name, topic_id, answers))
+            topic_id = self._topics.topic_id(name)
+            if topic_id is None and version >= 10:
+                continue  # it is deleted, and cannot be named
+            answers = [
+                _fetched(index, committed)
+                for index, committed in sorted(partitions.items())
+                if _same_topic(committed.topic_id, topic_id)
+            ]
+            if answers:
+                shown = ZERO_UUID if topic_id is None or version < 10 else topic_id
+                fetched.append(OffsetFetchResponseTopics(name, shown, answers))
         return fetched
 
     def _fetch_topic(
@@ -238,13 +252,20 @@ class Offsets:
         if name is None:
             answers = [_unknown_topic(index) for index in asked.partition_indexes]
             return OffsetFetchResponseTopics(asked.name, asked.topic_id, answers)
+        topic_id = asked.topic_id if version >= 10 else self._topics.topic_id(name)
         partitions = topics.get(name, {})
         answers = []
         for index in asked.partition_indexes:
             committed = partitions.get(index, _NONE_COMMITTED)
-            both = {committed.topic_id, asked.topic_id} - {ZERO_UUID}
-            answers.append(_fetched(index, committed if len(both) < 2 else _NONE_COMMITTED))
+            if not _same_topic(committed.topic_id, topic_id):
+                committed = _NONE_COMMITTED
+            answers.append(_fetched(index, committed))
         return OffsetFetchResponseTopics(asked.name, asked.topic_id, answers)
+
+
+def _same_topic(committed: UUID, current: UUID | None) -> bool:
+    """Whether an offset can be of this topic: not if it remembers that it is another's."""
+    return current is None or committed in (ZERO_UUID, current)
 
 
 def _unless(known: object, error: ErrorCode) -> ErrorCode:

@@ -5,7 +5,8 @@ One process at a time holds the directory, by a lock on ``.lock``. A stop in ord
 anything else happens, so that every other end counts as a crash.
 
 The three ``*-offset-checkpoint`` files tell a start after a crash where to look. They may lag
-behind, in which case it looks at more than it needs to.
+behind, in which case it looks at more than it needs to. They name partitions, not topic ids: what
+they say of a deleted one must be gone before a namesake begins.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class DataDirectory:
         cluster_id, directory_id: who it is, in Kafka's spelling.
         durable: whether the high watermark waits for syncs (durability ``sync``).
         partitions: all that there are.
+        damaged: partitions found without something that had been synced; no crash does that.
     """
 
     def __init__(self, path: Path, files: Files, lock: File, *, durable: bool) -> None:
@@ -66,9 +68,11 @@ class DataDirectory:
         self.cluster_id = ""
         self.directory_id = ""
         self.partitions: dict[TopicPartition, Partition] = {}
+        self.damaged: set[TopicPartition] = set()
         self._files = files
         self._lock: File | None = lock
         self._checkpointing = threading.Lock()
+        self._checkpointed: set[TopicPartition] = set()  # whom the files may speak of
         self._storage = Storage(files, OpenFiles(files), durable, self._write_checkpoints)
 
     @classmethod
@@ -129,10 +133,13 @@ class DataDirectory:
         name = TopicPartition(topic, index)
         existing = self.partitions.get(name)
         with storage_errors(f"create {name}"):
-            if existing is not None and existing.topic_id not in (topic_id, LOST_TOPIC_ID):
+            if existing is not None and (
+                existing.deleted or existing.topic_id not in (topic_id, LOST_TOPIC_ID)
+            ):
                 self.delete_partition(name)
                 existing = None
             if existing is None:
+                self._forget_namesake(name)
                 existing = create_partition(
                     self._storage, self.path / str(name), name, topic_id, config
                 )
@@ -149,16 +156,44 @@ class DataDirectory:
 
         Raises:
             KeyError: there is none of this name.
-            KafkaError: KAFKA_STORAGE_ERROR.
+            KafkaError: KAFKA_STORAGE_ERROR. If the partition is still among ``partitions``, its
+                files have their names still, and it is to be deleted again.
         """
-        partition = self.partitions.pop(name)
-        partition.mark_deleted()
-        ending = f"-{name.partition}.{uuid.uuid4().hex}-delete"
-        doomed = self.path / (name.topic[: _NAME_BYTES_MAX - len(ending)] + ending)
         with storage_errors(f"delete {name}"):
-            self._files.rename(partition.path, doomed)
-            self._files.sync_directory(self.path)
-            self._remove(doomed)
+            self._remove(self._rename_away(name, "delete"))
+
+    def set_aside(self, name: TopicPartition) -> Path:
+        """Give up a partition but keep its files, under a name that Kafka calls stray.
+
+        Returns:
+            The directory's new path; nothing here ever touches it again.
+
+        Raises:
+            KeyError, KafkaError: as :meth:`delete_partition`.
+        """
+        with storage_errors(f"set {name} aside"):
+            return self._rename_away(name, "stray")
+
+    def _rename_away(self, name: TopicPartition, why: str) -> Path:
+        partition = self.partitions[name]
+        partition.mark_deleted()  # first: a sync under way misses the directory once it is renamed
+        ending = f"-{name.partition}.{uuid.uuid4().hex}-{why}"
+        path = self.path / (name.topic[: _NAME_BYTES_MAX - len(ending)] + ending)
+        self._files.rename(partition.path, path)
+        del self.partitions[name]
+        self._files.sync_directory(self.path)
+        return path
+
+    def _forget_namesake(self, name: TopicPartition) -> None:
+        """Rid the checkpoints of a deleted partition: its offsets must not apply to a new one.
+
+        Here and not at the deletion: topics of many partitions go without a write for each. A crash
+        between the two leaves no directory of the name, and the start forgets what has none.
+        """
+        with self._checkpointing:  # one under way may be about to write what was deleted
+            is_mentioned = name in self._checkpointed
+        if is_mentioned:
+            self._write_checkpoints()
 
     def _remove(self, path: Path) -> None:
         for name in self._files.names(path):
@@ -211,12 +246,14 @@ class DataDirectory:
             # The recovery points first: a log start above them would be taken for damage.
             points = {name: partition.recovery_point for name, partition in partitions}
             high_watermarks = {name: partition.high_watermark for name, partition in partitions}
+            self._checkpointed.update(points)
             for file, offsets in (
                 (RECOVERY_POINTS_FILE, points),
                 (LOG_STARTS_FILE, log_starts),
                 (HIGH_WATERMARKS_FILE, high_watermarks),
             ):
                 self._files.replace(self.path / file, checkpoints.encode_offsets(offsets))
+            self._checkpointed = set(points)
 
     # --- the start -------------------------------------------------------------------------------
 
@@ -239,6 +276,11 @@ class DataDirectory:
                 properties = checkpoints.decode_properties(data)
             except ValueError as error:
                 raise ConfigurationError(f"{path} is damaged: {error}") from error
+        node = properties.get("node.id")
+        if node != str(NODE_ID):
+            raise ConfigurationError(
+                f"{self.path} belongs to another broker (node.id {node}): choose another directory"
+            )
         self.cluster_id = properties["cluster.id"]
         self.directory_id = properties.get("directory.id", "")
 
@@ -246,6 +288,7 @@ class DataDirectory:
         clean = self._files.exists(self.path / CLEAN_SHUTDOWN_FILE)
         points = self._read_offsets(RECOVERY_POINTS_FILE)
         log_starts = self._read_offsets(LOG_STARTS_FILE)
+        self._checkpointed = {*points, *log_starts}
         self._files.unlink(self.path / CLEAN_SHUTDOWN_FILE)
         self._files.sync_directory(self.path)
         for directory in self._files.directories(self.path):
@@ -261,7 +304,14 @@ class DataDirectory:
                 self.partitions[name] = load_partition(
                     self._storage, self.path / directory, name, config, stop, now_ms
                 )
-        self._write_checkpoints()
+                if self._is_damaged(self.partitions[name], stop):
+                    self.damaged.add(name)
+        if not self.damaged:  # else the owner may refuse to start, and the next start is to know
+            self._write_checkpoints()
+
+    def _is_damaged(self, partition: Partition, stop: LastStop) -> bool:
+        was_cut = partition.recovered.truncated_bytes > 0
+        return partition.log_end_offset < stop.recovery_point or (stop.clean and was_cut)
 
     def _read_offsets(self, file: str) -> dict[TopicPartition, int]:
         data = self._files.read(self.path / file)

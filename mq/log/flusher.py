@@ -23,7 +23,11 @@ __all__ = ["Flusher"]
 
 
 class Flusher:
-    """The syncing thread of a data directory."""
+    """The syncing thread of a data directory.
+
+    Attributes:
+        error: what has ended the thread early, if anything; final after :meth:`close`.
+    """
 
     def __init__(
         self,
@@ -37,6 +41,7 @@ class Flusher:
                 durable now. The owner then calls ``Partition.synced``.
             on_error: hears, on the thread, why it has ended.
         """
+        self.error: Exception | None = None
         self._on_synced = on_synced
         self._on_error = on_error
         self._waiting: SimpleQueue[Partition | None] = SimpleQueue()
@@ -48,7 +53,7 @@ class Flusher:
         self._waiting.put(partition)
 
     def close(self) -> None:
-        """Sync what waits, then end the thread."""
+        """Sync what waits, then end the thread; ``error`` says whether all was synced."""
         self._waiting.put(None)
         self._thread.join()
 
@@ -59,6 +64,7 @@ class Flusher:
             try:
                 synced = [(partition, partition.sync()) for partition in group]
             except Exception as error:  # whatever it was, nothing is known to be durable any more
+                self.error = error
                 self._on_error(error)
                 return
             if synced:

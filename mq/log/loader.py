@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from mq.log import checkpoints
+from mq.log import checkpoints, damage
 from mq.log.config import LogConfig
 from mq.log.epochs import LeaderEpochs
 from mq.log.files import File
@@ -109,9 +109,12 @@ def load_partition(
             recovered.truncated_bytes,
             recovered.removed_segments,
         )
+    if recovered.lost_synced:
+        logger.error("%s lost synced records: it ends at %d", path, loaded.log_end_offset)
     # Whoever saw records that are gone must find out. With durability "os" readers see what is not
     # synced, and a crash of the machine takes it without leaving a torn batch behind.
-    if recovered.truncated_bytes or not (recovered.clean or storage.durable):
+    is_shorter = recovered.truncated_bytes or recovered.lost_synced
+    if is_shorter or not (recovered.clean or storage.durable):
         partition.begin_epoch()
     elif load.epochs.entries != load.stored_epochs:
         partition.save_epochs()
@@ -134,6 +137,8 @@ class _Load:
     scanned_bytes: int = 0
     truncated_bytes: int = 0
     removed_segments: int = 0
+    batches_behind: bool = False
+    set_aside: set[str] = field(default_factory=set)
 
     def run(self) -> Loaded:
         self._tidy()
@@ -142,6 +147,9 @@ class _Load:
         verify_from = self._open_active()
         clean = verify_from == len(self.segments)
         producers = self._replay(verify_from)
+        lost_synced = self.end_offset < self.stop.recovery_point or (
+            self.stop.clean and self.truncated_bytes > 0
+        )
         if self.end_offset < self.stop.log_start_offset:
             producers = self._begin_at_log_start()
         self._remove_snapshots()
@@ -159,9 +167,25 @@ class _Load:
             log_start,
             self.end_offset,
             self._topic_id(),
-            Recovered(clean, self.scanned_bytes, self.truncated_bytes, self.removed_segments),
+            self._recovered(clean=clean, lost_synced=lost_synced),
             Unsynced(active.file, active.base_offset, (), ()),
         )
+
+    def _recovered(self, *, clean: bool, lost_synced: bool) -> Recovered:
+        return Recovered(
+            clean,
+            self.scanned_bytes,
+            self.truncated_bytes,
+            self.removed_segments,
+            self.stop.clean,
+            lost_synced,
+            self.batches_behind,
+            tuple(sorted(self.set_aside)),
+        )
+
+    def _was_synced(self, offset: int) -> bool:
+        """Whether what lay at ``offset``, if anything, is known to have been synced."""
+        return self.stop.clean or offset < self.stop.recovery_point
 
     # --- what is there ---------------------------------------------------------------------------
 
@@ -169,6 +193,7 @@ class _Load:
         """Remove the leftovers of interrupted work; complete an interrupted compaction."""
         files = self.storage.files
         names = files.names(self.path)
+        self.set_aside.update(name for name in names if name.endswith(damage.KIND))
         todo = tidy(names, {base: self._end_of_swap(base) for base in interrupted_swaps(names)})
         for old in todo.remove:
             files.unlink(self.path / old)
@@ -255,10 +280,10 @@ class _Load:
             if place < verify_from:
                 self._pass(segment, replay)
             elif not replay.follows(segment.base_offset):
-                self._remove_from(place)
+                self._lose_from(place, replay.end_offset)
                 break
             elif not self._verify(segment, replay, gapless=segment is segments[-1]):
-                self._remove_from(place + 1)
+                self._lose_from(place + 1, replay.end_offset)
                 break
         if not clean:
             self.end_offset = replay.end_offset
@@ -302,12 +327,40 @@ class _Load:
         self.scanned_bytes += segment.size
         if segment.size == size:
             return True
-        self.storage.files.truncate(segment.file, segment.size)
-        self.truncated_bytes += size - segment.size
+        self._cut(segment, size, replay.end_offset)
         return False
 
+    def _cut(self, segment: Segment, size: int, end_offset: int) -> None:
+        """Cut the log file off where its batches end; keep what had been synced."""
+        files = self.storage.files
+        tail = Span(end_offset, segment.size, size)
+        epoch = self.epochs.epoch_at(end_offset)
+        epochs = {epoch, *(later for later, _ in self.epochs.entries if later > epoch)}
+        self.batches_behind = damage.holds_batch(files, segment.file, tail, epochs)
+        if self._was_synced(end_offset):
+            self._was_set_aside(damage.set_aside(files, segment, size), end_offset)
+        files.truncate(segment.file, segment.size)
+        self.truncated_bytes += size - segment.size
+
+    def _was_set_aside(self, path: Path, end_offset: int) -> None:
+        self.set_aside.add(path.name)
+        logger.error(
+            "%s is damaged at offset %d, below what had been synced: what lay behind is kept in %s",
+            self.path.name,
+            end_offset,
+            path,
+        )
+
+    def _lose_from(self, place: int, end_offset: int) -> None:
+        """Remove segments behind a hole at ``end_offset``; keep them if that had been synced."""
+        for segment in self.segments[place:]:
+            self.batches_behind |= any(True for _ in segment.scan(verify=True))
+            if self._was_synced(end_offset):
+                path = damage.set_aside_whole(self.storage.files, segment)
+                self._was_set_aside(path, end_offset)
+        self._remove_from(place)
+
     def _remove_from(self, place: int) -> None:
-        """Remove segments that lie behind a hole."""
         doomed = self.segments[place:]
         del self.segments[place:]
         for segment in reversed(doomed):

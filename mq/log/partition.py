@@ -14,17 +14,19 @@ told in ``loader``.
 
 from __future__ import annotations
 
+import errno
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
+from operator import attrgetter
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from mq.errors import ErrorCode, KafkaError
 from mq.log import checkpoints, retention
 from mq.log.config import LogConfig
 from mq.log.files import Buffer
-from mq.log.placement import place
+from mq.log.placement import Appended, place
 from mq.log.producers import NO_PRODUCER_ID
 from mq.log.segment import Segment, file_name
 from mq.log.slices import Slice, Tail, cut
@@ -44,19 +46,6 @@ PRODUCER_ID_EXPIRATION_MS: Final = 24 * 60 * 60 * 1000  # producer.id.expiration
 
 # What was appended that recently is certainly in the page cache: sending it cannot block.
 HOT_BYTES: Final = 8 * 1024 * 1024
-
-
-class Appended(NamedTuple):
-    """Where a batch lies. Of a ``duplicate`` this is where its first copy lies.
-
-    ``log_append_time`` is -1 unless the topic's timestamps are the broker's.
-    """
-
-    base_offset: int
-    last_offset: int
-    log_append_time: int
-    log_start_offset: int
-    duplicate: bool
 
 
 class Partition:
@@ -90,6 +79,7 @@ class Partition:
         self._unsynced = loaded.unsynced
         self._tail = Tail()
         self._hot_from = self._active.size
+        self._sync_error: OSError | None = None
         self._torn = False  # whether an append that failed left bytes behind the log's end
         # The log end that indexes and a snapshot on the disk stand for, while nothing is rolled.
         self._closed_at = loaded.log_end_offset if loaded.recovered.clean else -1
@@ -242,9 +232,12 @@ class Partition:
             The offset below which everything is on stable storage now.
 
         Raises:
-            OSError: it failed, and nobody knows what is on the disk. Never try again: stop, and
-                recover by a restart.
+            OSError: it failed, and nobody knows what is on the disk. It fails from then on, as a
+                second try could succeed without having written anything: stop, and recover by a
+                restart.
         """
+        if self._sync_error is not None:
+            raise self._sync_error
         # First the end, then what to sync: what is appended in between is synced too early only.
         end = self.log_end_offset
         pending = self._unsynced.pending
@@ -253,8 +246,10 @@ class Partition:
         try:
             if not self.deleted:
                 self._unsynced.sync(self._files, pending, sealed_only=sealed_only)
-        except FileNotFoundError:  # a directory, renamed under our hands?
-            if not self.deleted:
+        except OSError as error:
+            # The directory of a deleted partition was renamed under our hands.
+            if not (self.deleted and isinstance(error, FileNotFoundError)):
+                self._sync_error = error
                 raise
         if end > self.recovery_point:
             self.recovery_point = end
@@ -315,7 +310,7 @@ class Partition:
         return cut(active.file, *first, stop, max_bytes, hot=hot)
 
     def _read_sealed(self, offset: int, max_bytes: int, end: int) -> Slice | None:
-        place = bisect_right(self._segments, offset, key=_base_offset) - 1
+        place = bisect_right(self._segments, offset, key=attrgetter("base_offset")) - 1
         for segment, following in pairwise(self._segments[place:]):
             if (found := segment.find(offset)) is not None:
                 stop = segment.size if end >= following.base_offset else segment.position_of(end)
@@ -428,16 +423,37 @@ class Partition:
         if not count:
             return 0
         if count == len(self._segments):
-            self.roll()
+            try:
+                self.roll()
+            except KafkaError:  # a full disk? then what is sealed has to do
+                count -= 1
+                if not count:
+                    raise
         with storage_errors(f"delete segments of {self.topic}-{self.index}"):
-            # The log start first: should a crash undo some of the deletions below and not others,
-            # what is left under it is known to be old.
+            left = count
+            while left:
+                left -= self._delete_oldest(left)
+        return count
+
+    def _delete_oldest(self, count: int) -> int:
+        """Delete up to ``count`` of the oldest segments; how many.
+
+        The log start goes first: should a crash undo some deletions and not others, what is left
+        under it is known to be old. If the disk is too full to write that, one segment goes all the
+        same, and durably before the next one, so that no crash leaves a hole.
+        """
+        try:
             self._raise_log_start(max(self.log_start_offset, self._segments[count].base_offset))
-            old, self._segments = self._segments[:count], self._segments[count:]
-            for segment in old:
-                segment.delete()
-                self._files.unlink(self.path / file_name(segment.base_offset, "snapshot"))
-            self._files.sync_directory(self.path)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            count = 1
+            self._set_log_start(max(self.log_start_offset, self._segments[1].base_offset))
+        old, self._segments = self._segments[:count], self._segments[count:]
+        for segment in old:
+            segment.delete()
+            self._files.unlink(self.path / file_name(segment.base_offset, "snapshot"))
+        self._files.sync_directory(self.path)
         return count
 
     def _raise_log_start(self, offset: int) -> None:
@@ -447,6 +463,10 @@ class Partition:
         except OSError:
             self.log_start_offset = before
             raise
+        self._set_log_start(offset)
+
+    def _set_log_start(self, offset: int) -> None:
+        self.log_start_offset = offset
         self.epochs.truncate_start(offset)
 
     def expire_producers(self, now_ms: int, expiration_ms: int = PRODUCER_ID_EXPIRATION_MS) -> int:
@@ -478,7 +498,3 @@ class Partition:
                 self._files.sync(file)
             self._files.sync_directory(self.path)
             self._closed_at = end
-
-
-def _base_offset(segment: Segment) -> int:
-    return segment.base_offset

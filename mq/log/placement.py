@@ -15,7 +15,7 @@ from mq.wire.batch import HEADER_BYTES, NO_TIMESTAMP, BatchHeader, stamp, stamp_
 if TYPE_CHECKING:
     from mq.log.files import Buffer
 
-__all__ = ["Placed", "place"]
+__all__ = ["Appended", "Placed", "place"]
 
 # Up to here one more copy costs less than handing the kernel two pieces.
 COPIED_BYTES_MAX: Final = 8 * 1024
@@ -27,6 +27,19 @@ class Placed(NamedTuple):
     buffers: list[Buffer]
     end_offset: int
     latest: int
+
+
+class Appended(NamedTuple):
+    """Where a batch lies. Of a ``duplicate`` this is where its first copy lies.
+
+    ``log_append_time`` is -1 unless the topic's timestamps are the broker's.
+    """
+
+    base_offset: int
+    last_offset: int
+    log_append_time: int
+    log_start_offset: int
+    duplicate: bool
 
 
 def place(

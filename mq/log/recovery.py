@@ -7,6 +7,11 @@ it. That is safe because nothing above the recovery point can be followed by som
 acknowledged unless everything between was synced as well; and it never hits compacted segments,
 since compaction keeps segments end to end and works below the recovery point only.
 
+A cut below the recovery point, or after a stop in order, is no work of a crash: what it takes had
+been synced, and is kept beside the log as ``<base offset>.log.damaged`` (see ``damage``) for a
+human to look at. The scan begins with the segment of the recovery point, so that it finds rot in
+that one; rot in older segments takes nothing, and is told to who reads it.
+
 Pure: the loader reads names and batches and does what is decided here.
 """
 
@@ -37,14 +42,28 @@ _NAME: Final = re.compile(r"(\d{20})\.(log|index|timeindex|txnindex|snapshot)(?:
 class Recovered(NamedTuple):
     """What opening a partition took.
 
-    ``clean`` says that the last stop left all in order. ``truncated_bytes`` were cut off the log,
-    the bytes of ``removed_segments`` among them.
+    Attributes:
+        clean: the last stop left all in order.
+        scanned_bytes: how much was read.
+        truncated_bytes: how much was cut off the log, ``removed_segments`` included.
+        removed_segments: how many were lost whole.
+        after_clean_stop: the last stop claimed to be in order, even if that proved wrong.
+        lost_synced: some of what is missing had been synced: the log ends below its recovery point,
+            or was cut after a stop in order. No crash explains that.
+        batches_behind: what was cut holds at least one whole batch. That may be the work of a power
+            loss, as unsynced sectors reach the disk in any order.
+        set_aside: names of the files beside the log that hold what was lost although it had been
+            synced, at this start or at an earlier one; they stay until they are removed by hand.
     """
 
     clean: bool = True
     scanned_bytes: int = 0
     truncated_bytes: int = 0
     removed_segments: int = 0
+    after_clean_stop: bool = False
+    lost_synced: bool = False
+    batches_behind: bool = False
+    set_aside: tuple[str, ...] = ()
 
 
 class Names(NamedTuple):
@@ -100,6 +119,8 @@ def tidy(names: Iterable[str], swap_ends: Mapping[int, int]) -> Tidying:
         if match is None:
             if name.endswith(".tmp"):
                 remove.append(name)
+        elif match[3] == "damaged":
+            continue  # what was set aside is not for the log to remove
         elif match[3] == "swap" and int(match[1]) in swap_ends:
             rename.append((name, name.removesuffix(".swap")))
         elif match[3] or (match[2] != "snapshot" and _is_replaced(int(match[1]), swap_ends)):

@@ -236,8 +236,16 @@ class Segment:
 
     @property
     def latest_ms(self) -> int:
-        """The highest timestamp; where records have none, when the log was last written to."""
-        timestamp = self.latest[0]
+        """The highest timestamp; where records have none, when the log was last written to.
+
+        That goes for a damaged log, too: it grows old like any other.
+        """
+        try:
+            timestamp = self.latest[0]
+        except KafkaError as error:
+            if error.code != ErrorCode.CORRUPT_MESSAGE:
+                raise
+            timestamp = NO_TIMESTAMP
         return timestamp if timestamp >= 0 else self._files.modified_ms(self.path("log"))
 
     def find(self, offset: int) -> tuple[int, BatchHeader] | None:

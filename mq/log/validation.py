@@ -9,13 +9,17 @@ Pure. What depends on earlier batches (sequences, epochs) is decided by ``produc
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from mq.errors import ErrorCode, KafkaError
 from mq.log.config import LONG_MAX, LogConfig
 from mq.wire.batch import NO_TIMESTAMP, BatchHeader, Codec, check, decode_batch
 
 __all__ = ["admit"]
+
+_RECORD_BYTES_MIN: Final = 7  # an empty record
+_PLAIN_BYTES: Final = 1024 * 1024  # so much may be looked into whatever max.message.bytes is,
+_DECOMPRESSED_BYTES: Final = 8 * 1024 * 1024  # or so much, if it comes in few records
 
 
 def admit(batch: bytes, config: LogConfig, now_ms: int) -> BatchHeader:
@@ -53,7 +57,7 @@ def admit(batch: bytes, config: LogConfig, now_ms: int) -> BatchHeader:
     if not config.log_append_time:
         _check_times(header.base_timestamp, header.max_timestamp, config, now_ms)
     if config.compact or config.message_timestamp_before_max_ms != LONG_MAX:
-        _check_records(batch, config, now_ms)
+        _check_records(batch, header, config, now_ms)
     if header.length > config.segment_bytes:
         _refuse(
             ErrorCode.RECORD_LIST_TOO_LARGE,
@@ -90,8 +94,17 @@ def _check_times(earliest: int, latest: int, config: LogConfig, now_ms: int) -> 
         )
 
 
-def _check_records(batch: bytes, config: LogConfig, now_ms: int) -> None:
-    for record in decode_batch(batch):
+def _check_records(batch: bytes, header: BatchHeader, config: LogConfig, now_ms: int) -> None:
+    """Look into every record, unless the batch unfolds into far more than a client may send: pure
+    repetition shrinks ten-thousandfold. Kafka's producers split a batch that is too large."""
+    if header.count * _RECORD_BYTES_MIN > max(config.max_message_bytes, _PLAIN_BYTES):
+        _refuse(
+            ErrorCode.MESSAGE_TOO_LARGE,
+            f"a batch of {header.count} records, which have to be looked into, exceeds "
+            f"max.message.bytes={config.max_message_bytes} when decompressed",
+        )
+    bytes_max = max(_DECOMPRESSED_BYTES, 8 * config.max_message_bytes)
+    for record in decode_batch(batch, bytes_max=bytes_max):
         if config.compact and record.key is None:
             _refuse(ErrorCode.INVALID_RECORD, "a compacted topic takes no record without a key")
         if not config.log_append_time:

@@ -7,8 +7,8 @@ things are calls that give back a position as if nothing had happened.
 
 What the peer sends is not trusted. A length must not move the position backwards, and a count must
 not exceed the bytes that are left. A length that points past the end needs no check of its own:
-slices stop there, and whatever is read next, or a comparison at the end, tells. So no input makes
-it allocate more than a multiple of its own size, and every failure is a
+slices stop there, and whatever is read next, or a comparison at the end, tells. An element can cost
+a hundred times the two bytes it takes, so a message may have only so many. Every failure is a
 :class:`~mq.errors.PeerError`.
 """
 
@@ -22,49 +22,20 @@ from typing import Any, Final
 from uuid import UUID
 
 from mq.errors import PeerError
+from mq.wire import lengths
 from mq.wire.fields import ZERO_UUID, Member, Message, Struct, layout
+from mq.wire.lengths import ELEMENTS_MAX, FEW
 from mq.wire.source import Source
 from mq.wire.varint import read_unsigned_varint
 
 __all__ = ["compile_decoder"]
 
 Decoder = Callable[[bytes, int], tuple[Any, int]]
-Unpack = Callable[[bytes, int], tuple[Any, ...]]
 
 UUIDS_REMEMBERED: Final = 4096  # topic ids come with every fetch; making a UUID takes 1 µs
 
 
 # --- what the written functions call, mostly when something is rare or wrong --------------------
-
-
-def _long(buffer: bytes, position: int, offset: int) -> tuple[int, int]:
-    """A compact length of several bytes at ``position + offset``, and a position from which it
-    looks as if it had taken one byte."""
-    start = position + offset
-    second = buffer[start + 1]
-    if second < 0x80:  # up to 16 KiB: most batches of records
-        return buffer[start] & 0x7F | second << 7, position + 1
-    value, end = read_unsigned_varint(buffer, start)
-    return value, end - offset - 1
-
-
-def _null(name: str) -> int:
-    raise ValueError(f"{name} must not be null")
-
-
-def _many(name: str, count: int, least: int, left: int) -> range:
-    """What to loop over for a count of elements, of ``least`` bytes each, that is not small."""
-    if count < 0:
-        _null(name)
-    if count * least > left:
-        raise ValueError(f"{name} claims {count} elements in {max(left, 0)} bytes")
-    return range(count)
-
-
-def _unpack_many(name: str, count: int, letter: str, left: int) -> Unpack:
-    """How to unpack a count of numbers that is not small."""
-    _many(name, count, struct.calcsize(letter), left)
-    return struct.Struct(f">{count}{letter}").unpack_from
 
 
 def _bad_tag(name: str) -> None:
@@ -93,40 +64,18 @@ class _Uuids(dict[bytes, UUID]):
         return value
 
 
-class _Null:
-    """What stands in a table for the count of an array that must not be null."""
-
-    def __iter__(self) -> Iterator[None]:
-        raise ValueError("an array must not be null")
-
-    def __call__(self, _buffer: bytes, _position: int) -> tuple[Any, ...]:
-        raise ValueError("an array must not be null")
-
-
-# Counts below this are looked up in tables; they are too small to do harm. Compact counts are one
-# more than what they count, and 0 is null.
-_FEW: Final = 120
-_TIMES: Final = tuple((None,) * count for count in range(_FEW))  # quicker to loop over than range
-_COMPACT_TIMES: Final = (_Null(), *_TIMES[: _FEW - 1])
-
-
-@functools.cache
-def _unpackers(letter: str, *, compact: bool) -> tuple[Unpack, ...]:
-    """How to unpack n numbers, for each small n."""
-    table = tuple(struct.Struct(f">{n}{letter}").unpack_from for n in range(_FEW))
-    return (_Null(), *table[: _FEW - 1]) if compact else table
-
-
 _SCOPE: Final = {
-    "long": _long,
-    "null": _null,
-    "many": _many,
-    "times": _TIMES,
-    "compact_times": _COMPACT_TIMES,
+    "long": lengths.long,
+    "long_text": lengths.long_text,
+    "null": lengths.null,
+    "many": lengths.many,
+    "times": lengths.TIMES,
+    "compact_times": lengths.COMPACT_TIMES,
+    "too_many": lengths.too_many,
     "bad_tag": _bad_tag,
     "skip_tags": _skip_tags,
     "uuids": _Uuids(),
-    "unpack_many": _unpack_many,
+    "unpack_many": lengths.unpack_many,
     "varint": read_unsigned_varint,
     "ZERO_UUID": ZERO_UUID,
     "BAD": (IndexError, struct.error, ValueError),
@@ -138,11 +87,21 @@ _SCOPE: Final = {
 
 def compile_decoder(message: type[Message], version: int) -> Decoder:
     """A function of (buffer, position) that gives the message and the position after it."""
+    return _compile(message, version, counts=False)
+
+
+def _compile(message: type[Message], version: int, *, counts: bool) -> Decoder:
+    """Elements need not be counted where there are too few bytes for too many of them."""
     flexible = message.FLEXIBLE is not None and version >= message.FLEXIBLE
     title = f"{message.__name__} v{version}"
-    reader = _Reader(version, flexible=flexible)
+    reader = _Reader(version, flexible=flexible, counts=counts)
     source = reader.source
     source.scope["unreadable"] = functools.partial(_unreadable, title)
+    source.scope["counting"] = functools.partial(_counting, message, version)
+    if counts:
+        source.line(f"room = {ELEMENTS_MAX}")
+    else:
+        source.line(f"if len(b) > {ELEMENTS_MAX}: return counting()(b, p)")
     with source.block("try:"):
         result = reader.structure(message)
         reader.settle()
@@ -151,6 +110,11 @@ def compile_decoder(message: type[Message], version: int) -> Decoder:
         source.line(f"return {result}, {reader.at()}")
     source.line("except BAD as error: raise unreadable(error) from error")
     return source.compile("decode", ("b", "p"), title)
+
+
+@functools.cache
+def _counting(message: type[Message], version: int) -> Decoder:
+    return _compile(message, version, counts=True)
 
 
 def _unreadable(title: str, error: Exception) -> PeerError:
@@ -181,9 +145,10 @@ class _Reader:
     the position may be past the end, and no line would notice.
     """
 
-    def __init__(self, version: int, *, flexible: bool) -> None:
+    def __init__(self, version: int, *, flexible: bool, counts: bool) -> None:
         self.version = version
         self.flexible = flexible
+        self.counts = counts
         self.source = Source(_SCOPE)
         self.unseen = True
         self._base = "p"
@@ -295,7 +260,7 @@ class _Reader:
         read = f"{name} = b[{self.at(1)} : {base}]{'.decode()' if is_string else ''}"
         if nullable:
             with self.source.block(f"if {n} > 1:"):
-                self._long(n, is_long=member.kind.name == "records")
+                self._long(n, member.kind.name)
                 self.source.line(f"{base} = {self.at()} + {n}")
                 self.source.line(read)
             with self.source.block("else:"):
@@ -303,16 +268,17 @@ class _Reader:
                 self.source.line(f"{base} = {self.at(1)}")
                 self.source.line(f"{name} = {empty} if {n} else None")
         else:
-            self._long(n, is_long=member.kind.name == "records")
+            self._long(n, member.kind.name)
             self.source.line(f"{base} = {self.at()} + ({n} or null({member.name!r}))")
             self.source.line(read)
         self._move(base)
         self.unseen = True
 
-    def _long(self, n: str, *, is_long: bool = False) -> None:
-        """Read on if a length has more than one byte, which is the rule if ``is_long``."""
-        long = f"{n}, {self._base} = long(b, {self._base}, {self._offset})"
-        if not is_long:
+    def _long(self, n: str, kind: str = "") -> None:
+        """Read on if a length has more than one byte, which is the rule for records."""
+        reader = "long_text" if kind == "string" else "long"
+        long = f"{n}, {self._base} = {reader}(b, {self._base}, {self._offset})"
+        if kind != "records":
             self.source.line(f"if {n} > 127: {long}")
             return
         with self.source.block(f"if {n} > 127:"):
@@ -391,6 +357,8 @@ class _Reader:
         times, base = self.source.name("times"), self.source.name("p")
         self._either(n, f"{times} = {'compact_times' if self.flexible else 'times'}[{n}]")
         self._or_many(n, f"{times} = many({member.name!r}, @, {least}, left)")
+        if self.counts:
+            self.source.line(f"if (room := room - {n}) < 0: too_many({member.name!r})")
         self.source.line(f"{name} = []")
         self.source.line(f"{base} = {self.at()}")
         self._move(base)
@@ -401,7 +369,7 @@ class _Reader:
 
     def _numbers(self, member: Member, name: str, n: str) -> None:
         letter, size = member.kind.format, member.kind.size
-        table = self.source.constant(_unpackers(letter, compact=self.flexible), letter * 2)
+        table = self.source.constant(lengths.unpackers(letter, compact=self.flexible), letter * 2)
         after = f"(b, {self.at(self.flexible)})"
         empty = 1 if self.flexible else 0
         with self.source.block(f"if {n} == {empty}:"):
@@ -415,7 +383,7 @@ class _Reader:
 
     def _either(self, n: str, line: str, word: str = "if") -> None:
         """``line`` is for the few elements that arrays usually have."""
-        few = f"{n} < {_FEW}" if self.flexible else f"0 <= {n} < {_FEW}"
+        few = f"{n} < {FEW}" if self.flexible else f"0 <= {n} < {FEW}"
         self.source.line(f"{word} {few}: {line}")
 
     def _or_many(self, n: str, line: str) -> None:

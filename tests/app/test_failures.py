@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import anyio
+import google_crc32c
 import pytest
 from tenacity import stop_after_attempt, wait_fixed
 
-from mq import App, Dead, Drop, Lanes, Message, RetryIn, RetryPolicy
+from mq import App, Dead, Drop, Lanes, Message, RetryIn, RetryPolicy, Send
 from mq.app.dead_letters import DeadLetter, replay
 from mq.record import Record
+from mq.wire.batch import BatchRecord, encode_batch
+from mq.wire.framing import FrameReader, decode_response, encode_request
+from mq.wire.messages.produce import (
+    PartitionProduceData,
+    ProduceRequest,
+    ProduceResponse,
+    TopicProduceData,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -249,3 +259,98 @@ async def test_a_redrive_reaches_only_the_group_that_failed(
         await done.wait()
     assert attempts == [(1, receipt.id), (1, receipt.id)]
     assert others == [1]
+
+
+class Unsendable:
+    """Nothing that a codec knows."""
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        Send(1, headers={"n": 1}),  # type: ignore[dict-item]  # that is the mistake
+        Send(1, key="\ud800"),
+        Unsendable(),
+    ],
+    ids=["a header that is a number", "a key that is not text", "an object without a codec"],
+)
+async def test_a_result_that_cannot_be_sent_fails_the_attempt_and_nobody_else(
+    make_app: Callable[..., App],
+    running: Any,
+    unique: Callable[..., str],
+    read: Any,
+    result: object,
+) -> None:
+    app, topic = make_app(), unique()
+    fine = anyio.Event()
+
+    @app.handler(topic, sends=unique(), retry=NEVER)
+    async def handle(number: int) -> object:
+        if number == 1:
+            return result
+        fine.set()
+        return None
+
+    async with running(app):
+        await app.publish(topic, 1)
+        await app.publish(topic, 2)
+        (dead,) = await anyio.to_thread.run_sync(read, f"dlq.{app.name}.{topic}", 1)
+        await fine.wait()
+    assert DeadLetter.from_record(dead).attempt == 1
+
+
+async def test_a_plain_function_that_returns_a_coroutine_has_not_done_its_work(
+    make_app: Callable[..., App], running: Any, topic: str, read: Any
+) -> None:
+    app = make_app()
+
+    async def work(number: int) -> None: ...
+
+    @app.handler(topic, retry=NEVER)
+    def handle(number: int) -> Any:
+        return work(number)
+
+    async with running(app):
+        await app.publish(topic, 1)
+        (dead,) = await anyio.to_thread.run_sync(read, f"dlq.{app.name}.{topic}", 1)
+    assert "make it an async function" in (DeadLetter.from_record(dead).error_message or "")
+
+
+async def test_a_header_name_that_is_not_text_makes_a_dead_letter_and_kills_nobody(
+    make_app: Callable[..., App], running: Any, topic: str, read: Any, bootstrap: str
+) -> None:
+    app = make_app()
+    fine = anyio.Event()
+
+    @app.handler(topic, retry=AT_ONCE)
+    async def handle(number: int) -> None:
+        fine.set()
+
+    async with running(app):
+        await app.publish(topic, 2)
+        await fine.wait()
+        await anyio.to_thread.run_sync(produce_with_a_bad_header, bootstrap, topic)
+        (dead,) = await anyio.to_thread.run_sync(read, f"dlq.{app.name}.{topic}", 1)
+    assert "the name of a header is not UTF-8" in (DeadLetter.from_record(dead).error_message or "")
+    assert dead.value == b"1"
+
+
+def produce_with_a_bad_header(bootstrap: str, topic: str) -> None:
+    """librdkafka cannot send one, so the batch is written by hand."""
+    batch = bytearray(encode_batch([BatchRecord(None, b"1", (("name", b"x"),), timestamp=1)]))
+    place = batch.index(b"name")
+    batch[place : place + 4] = b"n\xff\xfee"
+    batch[17:21] = google_crc32c.value(bytes(batch[21:])).to_bytes(4, "big")
+    data = TopicProduceData(
+        name=topic, partition_data=[PartitionProduceData(index=0, records=bytes(batch))]
+    )
+    request = ProduceRequest(acks=-1, timeout_ms=1000, topic_data=[data])
+    host, _, port = bootstrap.rpartition(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(encode_request(1, "test", request, 9))
+        frames = FrameReader()
+        while not (found := frames.feed(connection.recv(65_536))):
+            pass
+    _, answer = decode_response(found[0], ProduceRequest, 9)
+    assert isinstance(answer, ProduceResponse)
+    assert answer.responses[0].partition_responses[0].error_code == 0

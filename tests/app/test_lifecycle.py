@@ -358,3 +358,41 @@ async def test_lifespan_surrounds_the_handlers(
     async with running(app):
         await done.wait()
     assert story == ["up", "handled", "down"]
+
+
+async def test_a_partition_that_was_paused_when_it_was_given_up_is_read_when_it_comes_back(
+    make_app: Callable[..., App], topic: str, aeventually: Any
+) -> None:
+    """librdkafka remembers that a partition is paused, through any number of assignments."""
+    seen: set[int] = set()
+    release, all_seen = anyio.Event(), anyio.Event()
+    total = 160
+
+    def member() -> App:
+        app = make_app(topic, limits=Limits(records_in_flight=16, revoke_s=0.2, drain_s=10.0))
+
+        @app.handler(topic, retry=ONE_TIER, lanes=Lanes(order="none", concurrency=4))
+        async def handle(number: int) -> None:
+            await release.wait()
+            seen.add(number)
+            if len(seen) == total:
+                all_seen.set()
+
+        return app
+
+    first, second = member(), member()
+    with anyio.fail_after(60):
+        async with first, second, anyio.create_task_group() as tasks:
+            for number in range(total // 2):
+                await first.publish(topic, number, partition=number % 8)
+            await start(first, tasks)
+            consumer = first._engine._groups[0]._membership.consumer  # type: ignore[union-attr]
+            await aeventually(lambda: len(consumer._paused) == 8)
+            await start(second, tasks)
+            await aeventually(lambda: len(consumer._paused) < 8, timeout=30)
+            second.stop()
+            release.set()
+            for number in range(total // 2, total):
+                await first.publish(topic, number, partition=number % 8)
+            await all_seen.wait()
+            first.stop()

@@ -70,7 +70,7 @@ TestProgressAgainstModel = ProgressAgainstModel.TestCase
 
 
 names = st.text("abcdefghijklmnopqrstuvwxyz-", min_size=1, max_size=10)
-values = st.text(st.characters(exclude_characters=";"), max_size=20)
+values = st.text(st.characters(codec="utf-8", exclude_characters=";"), max_size=20)
 
 
 @given(st.dictionaries(names, values, max_size=5))

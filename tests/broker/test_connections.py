@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import random
+import resource
 import socket
 import struct
 
 import pytest
 
 from mq.broker.server import Limits
+from mq.broker.settings import Settings
 from mq.wire.messages.api_versions import ApiVersionsRequest
 from mq.wire.messages.metadata import MetadataRequest
 
@@ -179,3 +181,31 @@ def test_accepting_goes_on_after_file_descriptors_run_out(broker, connect, monke
 def test_the_address_that_was_dialled_is_advertised(broker, client):
     (node,) = client.ask(MetadataRequest(topics=[]), 9).brokers
     assert (node.host, node.port) == tuple(broker.address)
+
+
+def test_a_client_that_takes_no_answers_is_cut(start_broker, connect, wire, eventually):
+    broker = start_broker(limits=Limits(idle_s=0.0, unsent_bytes=1000))
+    client = connect(broker)
+    client.create("t")
+    client.produce("t", bytes(900_000))
+    for _ in range(20):
+        client.send(wire.fetch_request("t"), 12)
+    (connection,) = broker.server._connections
+    eventually(lambda: broker.call(lambda: connection._writing))
+    broker.call(broker.server._sweep)
+    assert connection.closed
+
+
+def test_connections_leave_descriptors_for_the_files(monkeypatch):
+    def limited(soft):
+        monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, soft))
+        return Limits().connections
+
+    assert limited(1024) == 512
+    assert limited(1 << 20) == 10_000
+    assert limited(resource.RLIM_INFINITY) == 10_000
+
+
+def test_requests_may_be_as_long_as_kafkas():
+    assert Limits().frame_bytes == Settings().socket_request_max_bytes == 104_857_600
+    assert Settings().described()["socket.request.max.bytes"] == "104857600"

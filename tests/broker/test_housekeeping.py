@@ -63,3 +63,27 @@ def test_without_other_syncs_a_failed_checkpoint_ends_the_trust(
     broker.call(broker.broker._housekeeping._checkpoint)
     eventually(lambda: broker.failures)
     assert client.produce("t", b"a").error_code != 0
+
+
+def test_retention_goes_on_after_a_bug(broker, client, monkeypatch, caplog, eventually):
+    client.create("t")
+    client.produce("t", b"a")
+    partition = partition_of(broker)
+
+    def broken(now_ms):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(partition, "delete_old", broken)
+    housekeeping = broker.broker._housekeeping
+    first = housekeeping._timers[housekeeping._retain]
+    broker.call(housekeeping._retain)
+    eventually(lambda: "a bug" in caplog.text)
+    due = eventually(
+        lambda: broker.call(
+            lambda: (
+                (timer := housekeeping._timers[housekeeping._retain]) is not first
+                and timer.when() > broker.loop.time() + 60
+            )
+        )
+    )
+    assert due

@@ -171,6 +171,44 @@ def test_a_disk_that_fails_ends_the_process_with_a_sentence(spawn, tmp_path, con
     assert not (tmp_path / "data" / ".kafka_cleanshutdown").exists()
 
 
+FAILING_LAST_SYNC = """
+import sys, pathlib, threading
+from mq.broker.__main__ import main
+from mq.log.files import Files
+from mq.log.flusher import Flusher
+
+real_sync, real_close, closing = Files.sync, Flusher.close, threading.Event()
+
+def sync(self, file):
+    fail = pathlib.Path(sys.argv[2], "fail")
+    if threading.current_thread().name == "mq-flusher" and fail.exists():
+        closing.wait()
+        fail.unlink()  # whoever tried again would succeed
+        raise OSError(5, "Input/output error")
+    real_sync(self, file)
+
+def close(self):
+    closing.set()
+    real_close(self)
+
+Files.sync, Flusher.close = sync, close
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_sync_that_fails_at_the_very_end_is_no_stop_in_order(spawn, tmp_path, connect):
+    process = spawn("--listen", "127.0.0.1:0", program=["-c", FAILING_LAST_SYNC])
+    client = connect(type("At", (), {"address": address_of(process)}))
+    client.create("t")
+    (tmp_path / "data" / "fail").touch()
+    assert client.produce("t", b"a", acks=1).error_code == 0
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 1
+    assert "could not be synced" in said.strip().splitlines()[-1]
+    assert not (tmp_path / "data" / ".kafka_cleanshutdown").exists()
+
+
 def test_nothing_heavy_is_imported():
     """A broker has to be there in half a second and to live in 60 MB."""
     code = "import sys, mq.broker.process; print(*sys.modules)"

@@ -8,6 +8,7 @@ import pytest
 
 from mq.errors import ErrorCode
 from mq.wire.batch import CONTROL, TRANSACTIONAL, Codec, Producer
+from mq.wire.messages.delete_topics import DeleteTopicsRequest
 from mq.wire.messages.init_producer_id import InitProducerIdRequest
 from mq.wire.messages.metadata import MetadataRequest
 from mq.wire.messages.produce import ProduceRequest, TopicProduceData
@@ -246,3 +247,27 @@ def test_a_failed_sync_fails_the_waiters_and_all_who_follow(broker, client, wire
 def test_an_empty_request_is_answered(client):
     response = client.ask(ProduceRequest(acks=-1, topic_data=[TopicProduceData(name="t")]), 9)
     assert response.responses[0].partition_responses == []
+
+
+def test_a_topic_deleted_during_the_sync_does_not_fail_the_others(broker, client, connect, wire):
+    client.create("kept")
+    close_gate(broker, client)
+    kept, doomed = (
+        wire.produce_request(name, wire.batch(b"a")).topic_data[0] for name in ("kept", "gated")
+    )
+    client.send(ProduceRequest(acks=-1, topic_data=[kept, doomed]), 9)
+    assert client.is_silent()
+    connect(broker).send(DeleteTopicsRequest(topic_names=["gated"]), 4)
+    assert client.is_silent()
+    broker.files.gate.set()
+    assert [topic.partition_responses[0].error_code for topic in client.receive().responses] == [
+        ErrorCode.NONE,
+        ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+    ]
+    assert wire.values_in(client.fetch("kept").records) == [b"a"]
+
+
+def test_a_batch_may_be_as_long_as_kafka_lets_it(client, wire):
+    client.create("t", max_message_bytes="30000000")
+    assert client.produce("t", bytes(20_000_000)).error_code == 0
+    assert len(wire.values_in(client.fetch("t", max_bytes=1 << 25).records)[0]) == 20_000_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 
 import pytest
 
@@ -199,3 +200,84 @@ def test_what_exists_is_synced_whatever_the_durability(start_broker, connect, ev
     connect(broker).create("t")
     log = broker.broker.metadata_log
     eventually(lambda: log.recovery_point == log.log_end_offset)
+
+
+def start_over(path):
+    """Start a broker over a directory that is expected to be refused."""
+
+    async def start():
+        directory = DataDirectory.open(path, now_ms=0)
+        try:
+            Broker(directory, asyncio.get_running_loop(), Settings(), print)
+        finally:
+            directory.abandon()
+
+    asyncio.run(start())
+
+
+def flip_a_bit(path, position):
+    data = bytearray(path.read_bytes())
+    data[position] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_damaged_metadata_log_deletes_nothing(start_broker, connect, wire, tmp_path, caplog):
+    broker = start_broker()
+    client = connect(broker)
+    client.create("t")
+    log = tmp_path / "data" / "__cluster_metadata-0" / "00000000000000000000.log"
+    begin = log.stat().st_size
+    client.create("lost")
+    client.produce("lost", b"a")
+    stored = tmp_path / "data" / "lost-0" / "00000000000000000000.log"
+    before = stored.read_bytes()
+    broker.stop(clean=False)
+    flip_a_bit(log, begin + 70)
+
+    for _ in range(2):  # nor does the start after that, which finds nothing to cut
+        broker = start_broker()
+        assert connect(broker).produce("t", b"b").error_code == 0
+        assert f"keeping {stored.parent}" in caplog.text
+        assert stored.read_bytes() == before
+        broker.stop(clean=False)
+        caplog.clear()
+
+    client = connect(start_broker())
+    client.create("lost")
+    assert client.produce("lost", b"c").base_offset == 0
+    (stray,) = (tmp_path / "data").glob("lost-0.*-stray")
+    assert (stray / stored.name).read_bytes() == before
+
+
+def test_damage_to_what_was_synced_is_refused_at_every_start(start_broker, connect, tmp_path):
+    broker = start_broker()
+    client = connect(broker)
+    client.create("t")
+    client.produce("t", b"a")
+    broker.call(broker.broker._directory.checkpoint)
+    broker.stop(clean=False)
+    flip_a_bit(tmp_path / "data" / "__cluster_metadata-0" / "00000000000000000000.log", 70)
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="__cluster_metadata-0 is damaged"):
+            start_over(tmp_path / "data")
+    assert (tmp_path / "data" / "t-0" / "00000000000000000000.log").stat().st_size > 0
+
+
+def test_records_without_a_metadata_log_are_refused(start_broker, connect, tmp_path):
+    broker = start_broker()
+    client = connect(broker)
+    client.create("t")
+    client.produce("t", b"a")
+    broker.stop()
+    shutil.rmtree(tmp_path / "data" / "__cluster_metadata-0")
+    with pytest.raises(ConfigurationError, match="t-0 holds records of a topic"):
+        start_over(tmp_path / "data")
+    assert (tmp_path / "data" / "t-0" / "00000000000000000000.log").stat().st_size > 0
+
+
+def test_the_directory_of_another_node_is_refused(start_broker, tmp_path):
+    start_broker().stop()
+    properties = tmp_path / "data" / "meta.properties"
+    properties.write_text(properties.read_text().replace("node.id=1", "node.id=2"))
+    with pytest.raises(ConfigurationError, match="belongs to another broker"):
+        start_over(tmp_path / "data")

@@ -433,3 +433,55 @@ def test_the_topics_of_the_broker_itself_are_not_for_clients_to_change(client):
     (result,) = client.ask(DeleteTopicsRequest(topic_names=[name]), 5).responses
     assert result.error_code == ErrorCode.TOPIC_DELETION_DISABLED
     assert metadata(client, name)[0].is_internal
+
+
+def test_look_alikes_of_one_request_collide(client):
+    results = create(client, CreatableTopic("a.b", 1, 1), CreatableTopic("a_b", 1, 1))
+    assert [result.error_code for result in results] == [
+        ErrorCode.NONE,
+        ErrorCode.INVALID_TOPIC_EXCEPTION,
+    ]
+
+
+def test_one_request_creates_only_so_many_partitions(client):
+    results = create(
+        client,
+        CreatableTopic("a", 6000, 1),
+        CreatableTopic("b", 6000, 1),
+        CreatableTopic("c", 4000, 1),
+    )
+    assert [result.error_code for result in results] == [
+        ErrorCode.NONE,
+        ErrorCode.POLICY_VIOLATION,
+        ErrorCode.NONE,
+    ]
+
+
+def test_one_request_adds_only_so_many_partitions(client):
+    client.create("a")
+    client.create("b")
+    wanted = [CreatePartitionsTopic("a", 6001, None), CreatePartitionsTopic("b", 6001, None)]
+    results = client.ask(CreatePartitionsRequest(topics=wanted), 3).results
+    assert [result.error_code for result in results] == [
+        ErrorCode.NONE,
+        ErrorCode.POLICY_VIOLATION,
+    ]
+
+
+def test_a_topic_named_often_is_described_once(client):
+    client.create("t", partitions=1000)
+    assert [topic.name for topic in metadata(client, *["t"] * 10_000)] == ["t"]
+
+
+def test_too_many_names_close_the_connection(client):
+    wanted = [MetadataRequestTopic(name="")] * 100_001
+    client.send(MetadataRequest(topics=wanted), 12)
+    assert client.is_closed()
+
+
+def test_one_request_makes_only_so_many_topics(start_broker, connect):
+    client = connect(start_broker(settings=Settings(num_partitions=1)))
+    names = [f"t{number}" for number in range(1001)]
+    codes = [topic.error_code for topic in metadata(client, *names)]
+    assert codes == [ErrorCode.NONE] * 1000 + [ErrorCode.UNKNOWN_TOPIC_OR_PARTITION]
+    assert metadata(client, names[-1])[0].error_code == ErrorCode.NONE

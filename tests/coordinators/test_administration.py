@@ -220,3 +220,28 @@ def test_many_offsets_are_looked_through_in_short_steps(
     assert delete(owner, left[0]) == {left[0]: 0}  # a group may go while it waits for its turn
     owner.advance(10)
     assert listed(owner) == []
+
+
+def test_an_error_in_one_group_takes_nothing_away_from_the_others(owner: Owner) -> None:
+    """There is none that a client could cause; so one group is given a type that is too long."""
+    for group_id in ("a", "b", "c"):
+        owner.stable(group_id=group_id)
+    owner.coordinator._groups["b"].protocol_type = "x" * 40_000
+    with pytest.raises(ValueError, match="cannot be written"):
+        owner.advance(10_000)
+    owner.advance(0)
+    assert [owner.state(group_id) for group_id in ("a", "c")] == ["Empty", "Empty"]
+
+
+def test_an_error_in_one_group_does_not_end_the_expiry_of_the_others(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for group_id in ("a", "b", "c"):
+        owner.commit(5, group_id=group_id)
+    owner.advance(WEEK_MS - 1)
+    monkeypatch.setattr(owner.coordinator._groups["b"], "subscribes", None)
+    with pytest.raises(TypeError):
+        owner.advance(2)
+    assert [owner.committed(group_id) for group_id in ("a", "b", "c")] == [5, 5, -1]
+    owner.advance(CHECK_MS)
+    assert [owner.committed(group_id) for group_id in ("a", "b", "c")] == [-1, 5, -1]

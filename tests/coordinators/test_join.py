@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from mq.coordinators.effects import RequestContext
 from mq.coordinators.group_config import GroupConfig
 from mq.errors import ErrorCode
+from mq.wire.messages.join_group import JoinGroupRequest
+from mq.wire.messages.list_groups import ListGroupsRequest
 
 Owner = Any
 NewOwner = Callable[..., Owner]
@@ -51,6 +54,37 @@ def test_a_newcomer_is_given_an_id_and_must_come_back_with_it(owner: Owner) -> N
     joined = owner.answers[token]
     assert (joined.error_code, joined.member_id) == (0, answer.member_id)
     assert (joined.generation_id, joined.leader) == (1, answer.member_id)
+
+
+@pytest.mark.parametrize("letter", ["c", "\U0001f600"])
+def test_a_member_id_can_be_stored_however_long_the_name_of_its_client(
+    owner: Owner, letter: str
+) -> None:
+    name = letter * (32_767 // len(letter.encode()))
+    for group_id, how in [
+        ("g", {"client_id": name}),
+        ("s", {"client_id": name, "instance_id": name, "version": 9}),
+    ]:
+        token = owner.join(group_id=group_id, **how)
+        member = owner.answers[token].member_id if group_id == "g" else None
+        if member is not None:
+            token = owner.join(member, group_id=group_id, **how)
+        owner.advance(0)
+        member = owner.answers[token].member_id
+        assert member.startswith(letter * 255 + "-")
+        assert len(member) == 255 + 1 + 36
+        instance = how.get("instance_id")
+        owner.sync(member, 1, {member: b""}, group_id=group_id, instance_id=instance)
+        assert owner.state(group_id) == owner.restarted().state(group_id) == "Stable"
+
+
+def test_a_group_that_cannot_be_written_does_not_exist(owner: Owner) -> None:
+    name = "g" * 32_768
+    request = JoinGroupRequest(name, 10_000, protocol_type="consumer")
+    context = RequestContext("client", "/127.0.0.1", 9)
+    with pytest.raises(ValueError, match="cannot be written"):
+        owner.coordinator.handle(request, context, 0, owner.now)
+    assert owner.ask(ListGroupsRequest(), 5).groups == []
 
 
 def test_before_v4_a_newcomer_joins_at_once(owner: Owner) -> None:

@@ -189,6 +189,30 @@ def test_the_offset_of_a_former_topic_of_that_name_is_not_taken_for_this_one(own
     owner.commit(42)
     owner.topics.ids["orders"] = again = uuid.UUID(int=78)
     assert fetch_by_id(owner, again) == (ErrorCode.NONE, -1)
+    assert owner.committed() == -1
+    topics = [OffsetFetchRequestTopic("orders", [0])]
+    for version in range(1, 8):
+        (topic,) = owner.ask(OffsetFetchRequest("g", topics=topics), version).topics
+        assert topic.partitions[0].committed_offset == -1
+    for version in (8, 9, 10):
+        groups = [OffsetFetchRequestGroup("g", topics=None)]
+        assert owner.ask(OffsetFetchRequest(groups=groups), version).groups[0].topics == []
+    owner.commit(7)
+    assert owner.committed() == 7
+
+
+def test_the_offset_of_a_former_topic_goes_at_the_next_check(owner: Owner) -> None:
+    owner.commit(42)
+    owner.commit(43, partition=1)
+    owner.topics.ids["orders"] = uuid.UUID(int=78)
+    owner.commit(7)
+    restarted = owner.restarted()
+    restarted.topics.ids = owner.topics.ids
+    restarted.advance(600_000)
+    assert len(restarted.performed[-1].append) == 1
+    assert restarted.committed() == 7
+    restarted.topics.ids = {"orders": ORDERS}
+    assert restarted.committed(partition=1) == -1
 
 
 def test_all_topics_of_a_group_can_be_asked_for(owner: Owner) -> None:

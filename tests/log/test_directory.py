@@ -274,6 +274,78 @@ def test_a_deleted_partition_is_gone_after_a_crash(open_directory: Open, batch: 
     assert open_directory().partitions == {}
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_checkpoints_of_a_deleted_partition_do_not_apply_to_its_namesake(
+    open_directory: Open, batch: Batch, everything: Any, replaced: bool
+) -> None:
+    directory = open_directory()
+    old = directory.create_partition(*NAME, TOPIC_ID, LogConfig())
+    old.append(batch(50), now_ms=NOW)
+    old.synced(old.sync())
+    old.delete_records_before(40)
+    if not replaced:
+        directory.delete_partition(NAME)
+    new = directory.create_partition(*NAME, uuid.UUID(int=78), LogConfig())
+    new.append(batch(20), now_ms=NOW)
+    new.synced(new.sync())
+    acknowledged = everything(new)
+    directory.abandon()
+    again = open_directory().partitions[NAME]
+    assert (again.log_start_offset, again.log_end_offset) == (0, 20)
+    assert everything(again) == acknowledged
+
+
+def test_checkpoints_that_a_full_disk_kept_do_not_apply_to_a_namesake(
+    open_directory: Open, faulty: Any, batch: Batch
+) -> None:
+    directory = open_directory(files=faulty)
+    old = directory.create_partition(*NAME, TOPIC_ID, LogConfig())
+    old.append(batch(50), now_ms=NOW)
+    old.synced(old.sync())
+    old.delete_records_before(40)
+    faulty.faults = {"pwrite": "log-start-offset-checkpoint.tmp"}
+    directory.delete_partition(NAME)
+    for _ in range(2):
+        with pytest.raises(KafkaError):
+            directory.create_partition(*NAME, uuid.UUID(int=78), LogConfig())
+    assert NAME not in directory.partitions
+    faulty.faults = {}
+    directory.create_partition(*NAME, uuid.UUID(int=78), LogConfig())
+    assert b"orders" not in (directory.path / "log-start-offset-checkpoint").read_bytes()
+
+
+def test_a_start_forgets_the_checkpoints_of_what_is_not_there(
+    open_directory: Open, batch: Batch
+) -> None:
+    directory = open_directory()
+    partition = directory.create_partition(*NAME, TOPIC_ID, LogConfig())
+    partition.append(batch(5), now_ms=NOW)
+    partition.synced(partition.sync())
+    partition.delete_records_before(3)
+    directory.delete_partition(NAME)
+    directory.abandon()
+    again = open_directory()
+    for path in again.path.glob("*checkpoint"):
+        assert path.read_bytes() == b"0\n0\n"
+
+
+def test_a_partition_whose_deletion_failed_can_be_deleted_again(
+    open_directory: Open, faulty: Any, batch: Batch
+) -> None:
+    directory = open_directory(files=faulty)
+    old = directory.create_partition(*NAME, TOPIC_ID, LogConfig())
+    old.append(batch(), now_ms=NOW)
+    faulty.faults = {"rename": "-delete"}
+    with pytest.raises(KafkaError) as refused:
+        directory.delete_partition(NAME)
+    assert refused.value.code == ErrorCode.KAFKA_STORAGE_ERROR
+    assert directory.partitions == {NAME: old}
+    faulty.faults = {}
+    directory.delete_partition(NAME)
+    assert directory.partitions == {}
+    assert not [name for name in names(directory.path) if name.startswith("orders")]
+
+
 def test_a_deletion_that_a_crash_interrupted_is_completed(
     open_directory: Open, batch: Batch
 ) -> None:

@@ -100,6 +100,22 @@ def test_the_first_error_is_the_last_sync(
     assert (good.high_watermark, bad.high_watermark, bad.recovery_point) == (0, 0, 0)
 
 
+def test_closing_tells_of_a_sync_that_failed_and_nothing_syncs_it_again(
+    tmp_path: Path, rigs: Any, faulty: Any, batch: Batch
+) -> None:
+    partition = rigs(tmp_path / "a-0", faulty).create()
+    partition.append(batch(), now_ms=NOW)
+    faulty.faults = {"sync": ".log"}
+    flusher = Flusher(Reports.put, lambda error: None)
+    flusher.request(partition)
+    flusher.close()
+    assert isinstance(flusher.error, OSError)
+    faulty.faults = {}
+    with pytest.raises(OSError, match="No space"):
+        partition.close()
+    assert partition.recovery_point == 0
+
+
 def test_many_appends_and_rolls_beside_the_thread_are_all_reported(
     tmp_path: Path, rigs: Any, fast_files: Any, batch: Batch
 ) -> None:

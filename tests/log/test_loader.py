@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mq.log.config import LogConfig
 from mq.log.loader import LOST_TOPIC_ID
 from mq.log.partition import Partition
+from mq.log.recovery import Recovered
 from mq.wire.batch import Producer, batches
 
 NOW = 1_700_000_000_000
@@ -56,7 +57,7 @@ def test_after_a_stop_in_order_nothing_is_scanned(
     before = everything(filled)
     filled.close()
     again = rig.load(clean=True)
-    assert again.recovered == (True, 0, 0, 0)
+    assert again.recovered == Recovered(after_clean_stop=True)
     assert everything(again) == before
     assert (again.high_watermark, again.recovery_point) == (10, 10)
     assert sequences(again) == {7: [5, 6, 7, 8, 9]}
@@ -155,7 +156,7 @@ def test_a_hole_takes_everything_behind_it(rig: Rig, filled: Partition, everythi
     again = rig.load(recovery_point=2)
     assert again.log_end_offset == 5
     assert everything(again) == whole[: 2 * size + size // 2]
-    assert again.recovered == (False, 2 * size - size // 2, 2 * size, 2)
+    assert again.recovered[:4] == (False, 2 * size - size // 2, 2 * size, 2)
     assert sorted(path.name for path in rig.path.glob("*.log")) == [
         f"{offset:020d}.log" for offset in (0, 2, 4)
     ]
@@ -173,8 +174,52 @@ def test_a_damaged_batch_takes_the_segments_behind_it(
     log.write_bytes(log.read_bytes()[:-1] + b"\x55")
     again = rig.load(recovery_point=2)
     assert everything(again) == whole[: 2 * size + size // 2]
-    assert again.recovered[2:] == (2 * size + size // 2, 2)
+    assert again.recovered[2:4] == (2 * size + size // 2, 2)
     assert rig.load(recovery_point=2).log_end_offset == 5
+
+
+def test_what_was_synced_is_set_aside_before_it_is_cut(
+    rig: Rig, filled: Partition, everything: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = everything(filled)
+    log = file(rig, 4, "log")
+    rotten = b"\x55" * 20 + log.read_bytes()[20:]
+    log.write_bytes(rotten)
+    behind = [file(rig, offset, "log").read_bytes() for offset in (6, 8)]
+    again = rig.load(recovery_point=5)
+    assert again.log_end_offset == 4
+    assert everything(again) == whole[: 2 * len(rotten)]
+    assert again.recovered.truncated_bytes == 3 * len(rotten)
+    assert again.recovered.lost_synced
+    assert again.recovered.batches_behind
+    kept = [file(rig, offset, "log.damaged") for offset in (4, 6, 8)]
+    assert [path.read_bytes() for path in kept] == [rotten, *behind]
+    assert again.recovered.set_aside == tuple(path.name for path in kept)
+    assert all(str(path) in caplog.text for path in kept)
+    second = rig.load(recovery_point=4)
+    assert not second.recovered.lost_synced
+    assert second.recovered.set_aside == again.recovered.set_aside
+    assert kept[0].exists()
+
+
+def test_a_cut_tells_what_a_crash_cannot_have_done(
+    rig: Rig, filled: Partition, batch: Batch
+) -> None:
+    log = file(rig, 8, "log")
+    tail = log.read_bytes()
+    log.write_bytes(tail[:-1])
+    torn = rig.load(recovery_point=8).recovered
+    assert (torn.lost_synced, torn.batches_behind, torn.set_aside) == (False, False, ())
+    log.write_bytes(tail[:30] + b"\x55" + tail[31:])
+    holed = rig.load(recovery_point=8).recovered
+    assert (holed.lost_synced, holed.batches_behind, holed.set_aside) == (False, True, ())
+    log.write_bytes(tail[:-1])
+    claimed = rig.load(clean=True, recovery_point=8).recovered
+    assert (claimed.after_clean_stop, claimed.clean, claimed.lost_synced) == (True, False, True)
+    log.unlink()
+    shorter = rig.load(clean=True, recovery_point=10)
+    assert (shorter.log_end_offset, shorter.recovered.truncated_bytes) == (8, 0)
+    assert shorter.recovered.lost_synced
 
 
 def test_damage_below_the_recovery_point_takes_nothing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from typing import Any
@@ -268,6 +269,65 @@ def test_an_expired_active_segment_is_rolled_and_deleted(rig: Rig, batch: Batch)
     assert (partition.log_start_offset, partition.log_end_offset, partition.size) == (3, 3, 0)
     assert produced(partition, batch()).base_offset == 3
     assert partition.read(3, 1, upto=4) is not None
+
+
+def full_disk_then(rig: Rig, failures: int) -> None:
+    """Let saving the log start fail so many times for want of space."""
+    outcomes = iter([True] * failures)
+
+    def save() -> None:
+        if next(outcomes, False):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        rig.saves += 1
+
+    object.__setattr__(rig.storage, "save_log_starts", save)
+
+
+@pytest.mark.parametrize("failures", [1, 2, 99])
+def test_retention_frees_a_disk_that_is_too_full_for_a_checkpoint(
+    rig: Rig, batch: Batch, failures: int
+) -> None:
+    partition = rig.create(segment_bytes=200, retention_ms=100)
+    for number in range(8):
+        produced(partition, batch(timestamp=NOW + number * 100))
+    synced(partition)
+    full_disk_then(rig, failures)
+    assert partition.delete_old(NOW + 650) == 3
+    assert (partition.log_start_offset, partition.first_offset) == (6, 6)
+    assert rig.saves == (0 if failures > 3 else 1)
+    assert [path.name for path in sorted(rig.path.glob("*.log"))] == [f"{6:020d}.log"]
+    assert partition.read(6, 1000) is not None
+    again = rig.load(recovery_point=0)  # as if only the checkpoint of an earlier time were there
+    assert (again.log_start_offset, again.log_end_offset) == (6, 8)
+
+
+def test_retention_frees_a_disk_that_is_too_full_to_roll(
+    faulty_rig: Rig, faulty: Any, batch: Batch
+) -> None:
+    partition = faulty_rig.create(segment_bytes=200, retention_ms=100)
+    for _ in range(6):
+        produced(partition, batch())
+    synced(partition)
+    faulty.faults = {"pwrite": "snapshot"}
+    assert partition.delete_old(NOW + 1000) == 2
+    assert (partition.first_offset, partition.log_end_offset) == (4, 6)
+    assert refusal(lambda: partition.delete_old(NOW + 1000)) == ErrorCode.KAFKA_STORAGE_ERROR
+    faulty.faults = {}
+    assert partition.delete_old(NOW + 1000) == 1
+
+
+def test_a_damaged_segment_grows_old_by_the_time_of_its_file(rig: Rig, batch: Batch) -> None:
+    partition = rig.create(segment_bytes=200, retention_ms=100)
+    for _ in range(6):
+        produced(partition, batch())
+    partition.close()
+    damaged = rig.path / f"{0:020d}.log"
+    damaged.write_bytes(b"\x55" * damaged.stat().st_size)
+    again = rig.load(clean=True)
+    os.utime(damaged, (NOW / 1000, NOW / 1000))
+    assert again.expired_segments(NOW + 100) == 0
+    assert again.delete_old(NOW + 101) == 3
+    assert not damaged.exists()
 
 
 def test_a_log_start_that_cannot_be_saved_is_not_raised(

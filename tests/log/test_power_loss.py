@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from mq.log.config import LogConfig
 from mq.log.directory import DataDirectory
+from mq.log.recovery import Recovered
 from mq.record import TopicPartition
 from mq.wire.batch import Producer, batches
 
@@ -93,6 +94,8 @@ class Run:
     def check(self) -> None:
         partition = self.partition
         assert partition.log_end_offset >= self.promised_end
+        assert not partition.recovered.lost_synced
+        assert partition.recovered.set_aside == ()
         assert self.promised_start <= partition.log_start_offset <= partition.log_end_offset
         offset = partition.log_start_offset
         while offset < partition.log_end_offset:
@@ -138,6 +141,6 @@ def test_a_stop_in_order_is_one_even_if_the_power_goes_right_after(
     run.directory.close()
     run.promised_end = 7
     run.crash(lambda: False)
-    assert run.partition.recovered == (True, 0, 0, 0)
+    assert run.partition.recovered == Recovered(after_clean_stop=True)
     run.directory.abandon()
     run.files.close()

@@ -11,7 +11,15 @@ import pytest
 from mq.errors import ErrorCode, KafkaError
 from mq.log.config import LogConfig
 from mq.log.validation import admit
-from mq.wire.batch import CONTROL, LOG_APPEND_TIME, TRANSACTIONAL, Codec, Producer
+from mq.wire.batch import (
+    CONTROL,
+    LOG_APPEND_TIME,
+    TRANSACTIONAL,
+    BatchRecord,
+    Codec,
+    Producer,
+    encode_batch,
+)
 
 NOW = 1_700_000_000_000
 DAY = 24 * 60 * 60 * 1000
@@ -134,6 +142,17 @@ def test_a_compacted_topic_wants_a_key_in_every_record(batch: Batch, codec: Code
     keyless = batch(3, key=None, codec=codec)
     assert admit(keyless, LogConfig(), NOW)
     assert code_of(keyless, cleanup_policy=("compact",)) == ErrorCode.INVALID_RECORD
+
+
+def test_a_small_batch_that_unfolds_into_very_much_is_too_large_to_be_looked_into() -> None:
+    compacted = {"cleanup_policy": ("compact",)}
+    many = encode_batch([BatchRecord(b"", b"")] * 200_000, attributes=Codec.GZIP)
+    large = encode_batch([BatchRecord(b"k", bytes(9 * 1024 * 1024))], attributes=Codec.GZIP)
+    for batch in (many, large):
+        assert len(batch) < LogConfig().max_message_bytes
+        assert admit(batch, LogConfig(), NOW)  # nobody has to look
+        assert code_of(batch, **compacted) == ErrorCode.MESSAGE_TOO_LARGE
+        assert admit(batch, LogConfig(max_message_bytes=4 * 1024 * 1024, **compacted), NOW)
 
 
 def test_the_broker_s_time_makes_the_records_own_irrelevant(batch: Batch) -> None:

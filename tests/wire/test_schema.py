@@ -30,6 +30,7 @@ from mq.wire.messages.fetch import (
     PartitionData,
 )
 from mq.wire.messages.heartbeat import HeartbeatRequest
+from mq.wire.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
 from mq.wire.messages.list_groups import ListGroupsRequest
 from mq.wire.messages.metadata import (
     MetadataRequest,
@@ -159,12 +160,63 @@ def test_signed_varints_survive(number):
     assert read_signed_varint(b"x" + encoded, 1) == (number, 1 + len(encoded))
 
 
-@pytest.mark.parametrize("length", [126, 127, 128, 16_382, 16_383, 16_384, 70_000])
+@pytest.mark.parametrize("length", [126, 127, 128, 16_382, 16_383, 16_384, 32_767, 70_000])
 def test_long_values_survive_compact_and_not(length):
-    for version in (3, 4):
-        request = HeartbeatRequest("g" * length if version == 4 or length < 32_768 else "g")
+    protocol = JoinGroupRequestProtocol("p" * min(length, 32_767), b"m" * length)
+    request = JoinGroupRequest("g" * min(length, 32_767), protocols=[protocol])
+    for version in (5, 6):
         encoded = schema.encode(request, version)
-        assert schema.decode(HeartbeatRequest, encoded, version)[0] == request
+        assert schema.decode(JoinGroupRequest, encoded, version)[0] == request
+
+
+@pytest.mark.parametrize("length", [32_768, 70_000])
+def test_a_compact_string_above_the_limit_of_kafka_is_refused(length):
+    with pytest.raises(PeerError, match=f"a string of {length} bytes; the limit is 32767"):
+        schema.decode(HeartbeatRequest, unsigned_varint(length + 1) + b"g" * length + bytes(9), 4)
+    tagged = b"\x01\x00" + unsigned_varint(length + 3) + unsigned_varint(length + 1)
+    with pytest.raises(PeerError, match=f"a string of {length} bytes"):
+        schema.decode(FetchRequest, _fetch_without_tags(12) + tagged + b"c" * length, 12)
+
+
+def _fetch_without_tags(version):
+    encoded = schema.encode(FetchRequest(), version)
+    assert encoded.endswith(b"\0")
+    return encoded[:-1]
+
+
+def _metadata_request(names, version):
+    """A request for topics without names, as short as can be."""
+    if version < 9:
+        return struct.pack(">i", names) + b"\0\0" * names
+    return unsigned_varint(names + 1) + b"\x01\0" * names
+
+
+@pytest.mark.parametrize("version", [4, 9])
+def test_a_message_of_very_many_elements_is_refused_before_it_costs_memory(version):
+    data = _metadata_request(1_000_000, version) + bytes(9)
+    read = schema.decoder(MetadataRequest, version)
+    topics = [MetadataRequestTopic(name="") for _ in range(60_000)]
+    assert read(_metadata_request(60_000, version) + bytes(9), 0)[0].topics == topics
+    tracemalloc.start()
+    try:
+        with pytest.raises(PeerError, match="more than 100000 elements"):
+            read(data, 0)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100_000
+
+
+def test_the_elements_of_nested_arrays_count_together():
+    partitions = [PartitionData() for _ in range(100)]
+    topics = [FetchableTopicResponse("t", partitions=partitions) for _ in range(490)]
+    response = FetchResponse(responses=topics)
+    for version in (11, 12):
+        whole = schema.encode(response, version)
+        assert schema.decode(FetchResponse, whole, version)[1] == len(whole)
+        more = schema.encode(FetchResponse(responses=topics * 3), version)
+        with pytest.raises(PeerError, match="more than 100000 elements"):
+            schema.decode(FetchResponse, more, version)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 118, 119, 120, 121, 126, 127, 128, 255, 256, 20_000])

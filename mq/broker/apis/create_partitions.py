@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from mq.broker.call import Call
-from mq.broker.catalog import check_replicas
+from mq.broker.catalog import check_replicas, check_room
 from mq.errors import ErrorCode, KafkaError
 from mq.wire.fields import Message
 from mq.wire.messages.create_partitions import (
@@ -32,9 +32,11 @@ def handle(broker: Broker, call: Call[CreatePartitionsRequest]) -> None:
         try:
             if times[wanted.name] > 1:
                 raise KafkaError(ErrorCode.INVALID_REQUEST, "Duplicate topic name.")
-            records += _plan(broker, wanted)
+            added = _plan(broker, wanted, len(records))
         except KafkaError as error:
             result.error_code, result.error_message = error.code, error.message
+        else:
+            records += added
         results.append(result)
     response = CreatePartitionsResponse(results=results)
     if request.validate_only:
@@ -43,7 +45,7 @@ def handle(broker: Broker, call: Call[CreatePartitionsRequest]) -> None:
         broker.change(call, records, response, results)
 
 
-def _plan(broker: Broker, wanted: CreatePartitionsTopic) -> list[Message]:
+def _plan(broker: Broker, wanted: CreatePartitionsTopic, others: int) -> list[Message]:
     topic = broker.catalog.topics.get(wanted.name)
     if topic is None:
         raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
@@ -51,6 +53,8 @@ def _plan(broker: Broker, wanted: CreatePartitionsTopic) -> list[Message]:
         raise KafkaError(
             ErrorCode.INVALID_PARTITIONS, "The state in that topic depends on their number."
         )
+    if others:
+        check_room(wanted.count - topic.partitions, others)
     records = broker.catalog.add_partitions(topic, wanted.count)
     if wanted.assignments is not None:
         if len(wanted.assignments) != wanted.count - topic.partitions:

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from mq.broker.apis.describe_configs import topic_entries
 from mq.broker.call import Call
-from mq.broker.catalog import INTERNAL_TOPICS, check_replicas
+from mq.broker.catalog import INTERNAL_TOPICS, check_replicas, check_room, neutral
 from mq.errors import ErrorCode, KafkaError
 from mq.wire.fields import Message
 from mq.wire.messages.create_topics import (
@@ -36,17 +36,22 @@ def handle(broker: Broker, call: Call[CreateTopicsRequest]) -> None:
     times = Counter(topic.name for topic in request.topics)
     records: list[Message] = []
     results: list[CreatableTopicResult] = []
+    planned: dict[str, str] = {}
+    partitions = 0
     for wanted in {topic.name: topic for topic in request.topics}.values():
         try:
             if times[wanted.name] > 1:
                 raise KafkaError(ErrorCode.INVALID_REQUEST, "Duplicate topic name.")
-            result, added = _plan(broker, wanted)
+            _check_look_alike(wanted.name, planned)
+            result, added = _plan(broker, wanted, partitions)
         except KafkaError as error:
             result = CreatableTopicResult(
                 name=wanted.name, error_code=error.code, error_message=error.message
             )
         else:
             records += added
+            partitions += result.num_partitions
+            planned[neutral(wanted.name)] = wanted.name
         results.append(result)
     response = CreateTopicsResponse(topics=results)
     if request.validate_only:
@@ -57,11 +62,26 @@ def handle(broker: Broker, call: Call[CreateTopicsRequest]) -> None:
         broker.change(call, records, response, results)
 
 
-def _plan(broker: Broker, wanted: CreatableTopic) -> tuple[CreatableTopicResult, list[Message]]:
+def _check_look_alike(name: str, planned: dict[str, str]) -> None:
+    """The catalog compares with what exists; this compares with what the request makes."""
+    other = planned.get(neutral(name))
+    if other is not None:
+        raise KafkaError(
+            ErrorCode.INVALID_TOPIC_EXCEPTION,
+            f"Topic '{name}' collides with topic '{other}' of the same request.",
+        )
+
+
+def _plan(
+    broker: Broker, wanted: CreatableTopic, others: int
+) -> tuple[CreatableTopicResult, list[Message]]:
+    """The topic and its records, next to ``others`` partitions that the request makes."""
     if wanted.name in INTERNAL_TOPICS:
         raise KafkaError(ErrorCode.INVALID_REQUEST, "The broker makes that topic itself.")
     partitions = _partitions(wanted, broker.settings.num_partitions)
     _check_replication(wanted)
+    if others:
+        check_room(partitions, others)
     topic_id = uuid4()
     configs = {config.name: config.value for config in wanted.configs}
     records = broker.catalog.create_topic(wanted.name, topic_id, partitions, configs)

@@ -3,7 +3,9 @@
 They are all here, so what matters is which topics exist, their ids (KIP-516) and the address to
 come back to: what was configured for the listener, else the address that this client dialled. A
 topic that does not exist is created, unless the client or the broker's settings forbid it, and the
-answer already shows it: Kafka answers with an error first, which clients log.
+answer already shows it: Kafka answers with an error first, which clients log. One request makes
+only so many topics, or it would hold up everybody; for the others the client, told that they are
+not there yet, asks again.
 
 Authorized operations (KIP-430) are all there are, for nobody is refused anything.
 """
@@ -37,14 +39,20 @@ ALL_CLUSTER_OPERATIONS: Final = 0b1_1111_1010_0000
 
 _UNASKED: Final = -(2**31)
 
+_NAMES_MAX: Final = 100_000
+_CREATED_MAX: Final = 1_000
+
 
 def handle(broker: Broker, call: Call[MetadataRequest]) -> None:
     request = call.request
     everything = request.topics is None or (call.version == 0 and not request.topics)
     if everything:
         topics = [_described(broker, topic) for topic in broker.catalog.topics.values()]
+    elif len(request.topics or ()) > _NAMES_MAX:
+        call.refuse(f"more than {_NAMES_MAX} topics were asked for")
+        return
     else:
-        topics = [_find(broker, wanted, request) for wanted in request.topics or ()]
+        topics = _find_all(broker, request)
     if request.include_topic_authorized_operations:
         for topic in topics:
             if not topic.error_code:
@@ -62,15 +70,24 @@ def handle(broker: Broker, call: Call[MetadataRequest]) -> None:
     broker.reply_when_known(call, response)
 
 
-def _find(
-    broker: Broker, wanted: MetadataRequestTopic, request: MetadataRequest
-) -> MetadataResponseTopic:
+def _find_all(broker: Broker, request: MetadataRequest) -> list[MetadataResponseTopic]:
+    """Each topic once, however often it is named: its partitions make the answer long."""
+    named = {(wanted.name, wanted.topic_id): wanted for wanted in request.topics or ()}
+    full = len(broker.catalog.topics) + _CREATED_MAX
+    allowed = request.allow_auto_topic_creation and broker.settings.auto_create_topics
+    return [
+        _find(broker, wanted, create=allowed and len(broker.catalog.topics) < full)
+        for wanted in named.values()
+    ]
+
+
+def _find(broker: Broker, wanted: MetadataRequestTopic, *, create: bool) -> MetadataResponseTopic:
     if wanted.name is None or wanted.topic_id != ZERO_UUID:
         return _find_by_id(broker, wanted.topic_id)
     try:
         topic = broker.catalog.topics.get(wanted.name)
         if topic is None:
-            topic = _create(broker, wanted.name, allowed=request.allow_auto_topic_creation)
+            topic = _create(broker, wanted.name, allowed=create)
     except KafkaError as error:
         return MetadataResponseTopic(error_code=error.code, name=wanted.name)
     return _described(broker, topic)
@@ -87,7 +104,7 @@ def _find_by_id(broker: Broker, topic_id: UUID) -> MetadataResponseTopic:
 
 def _create(broker: Broker, name: str, *, allowed: bool) -> Topic:
     check_topic_name(name)
-    if not (allowed and broker.settings.auto_create_topics):
+    if not allowed:
         raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
     if name == OFFSETS_TOPIC:
         return broker.offsets_topic()

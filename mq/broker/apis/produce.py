@@ -14,7 +14,8 @@ request timeouts (a sync comes, or the broker stops), throttling.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from mq.broker.call import Call
 from mq.broker.catalog import INTERNAL_TOPICS
@@ -36,11 +37,14 @@ __all__ = ["handle"]
 
 _FIRST_BY_ID: Final = 13
 
+Written: TypeAlias = list[tuple[Partition, PartitionProduceResponse]]
+"""What was appended, and what is going to be said of it."""
+
 
 def handle(broker: Broker, call: Call[ProduceRequest]) -> None:
     request = call.request
     refusal = _refusal(request)
-    written: list[Partition] = []
+    written: Written = []
     response = ProduceResponse(
         responses=[
             TopicProduceResponse(
@@ -59,7 +63,14 @@ def handle(broker: Broker, call: Call[ProduceRequest]) -> None:
     elif request.acks == 1 or not written:
         call.reply(response)
     else:
-        broker.after_syncs(written, lambda code: call.reply(_with_outcome(response, code)))
+
+        def synced(failed: Mapping[Partition, ErrorCode]) -> None:
+            catalog_failed = failed.get(broker.metadata_log, ErrorCode.NONE)
+            for partition, told in written:
+                told.error_code = failed.get(partition, catalog_failed)
+            call.reply(response)
+
+        broker.after_syncs((partition for partition, _ in written), synced)
 
 
 def _refusal(request: ProduceRequest) -> KafkaError | None:
@@ -79,7 +90,7 @@ def _produce(
     topic: TopicProduceData,
     data: PartitionProduceData,
     refusal: KafkaError | None,
-    written: list[Partition],
+    written: Written,
 ) -> PartitionProduceResponse:
     try:
         if refusal is not None:
@@ -97,22 +108,14 @@ def _produce(
         return PartitionProduceResponse(
             index=data.index, error_code=error.code, base_offset=-1, error_message=error.message
         )
-    written.append(partition)
-    return PartitionProduceResponse(
+    told = PartitionProduceResponse(
         index=data.index,
         base_offset=appended.base_offset,
         log_append_time_ms=appended.log_append_time,
         log_start_offset=appended.log_start_offset,
     )
-
-
-def _with_outcome(response: ProduceResponse, code: ErrorCode) -> ProduceResponse:
-    """The response after the sync that it waited for came, or failed."""
-    if code:
-        for topic in response.responses:
-            for partition in topic.partition_responses:
-                partition.error_code = partition.error_code or code
-    return response
+    written.append((partition, told))
+    return told
 
 
 def _finish_unacknowledged(call: Call[ProduceRequest], response: ProduceResponse) -> None:
