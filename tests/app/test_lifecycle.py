@@ -360,6 +360,11 @@ async def test_lifespan_surrounds_the_handlers(
     assert story == ["up", "handled", "down"]
 
 
+def consumer_of(app: App) -> Any:
+    """The consumer of an app's one group."""
+    return app._engine._groups[0]._membership.consumer  # type: ignore[union-attr]
+
+
 async def test_a_partition_that_was_paused_when_it_was_given_up_is_read_when_it_comes_back(
     make_app: Callable[..., App], topic: str, aeventually: Any
 ) -> None:
@@ -386,10 +391,9 @@ async def test_a_partition_that_was_paused_when_it_was_given_up_is_read_when_it_
             for number in range(total // 2):
                 await first.publish(topic, number, partition=number % 8)
             await start(first, tasks)
-            consumer = first._engine._groups[0]._membership.consumer  # type: ignore[union-attr]
-            await aeventually(lambda: len(consumer._paused) == 8)
+            await aeventually(lambda: len(consumer_of(first)._paused) == 8)
             await start(second, tasks)
-            await aeventually(lambda: len(consumer._paused) < 8, timeout=30)
+            await aeventually(lambda: len(consumer_of(second)._assigned) >= 4, timeout=30)
             second.stop()
             release.set()
             for number in range(total // 2, total):
