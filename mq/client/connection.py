@@ -184,5 +184,10 @@ async def _coordinator(connection: _Connection, group: str) -> str:
 
 
 def _check(code: int, sentence: str) -> None:
-    if code != ErrorCode.NONE:
-        raise KafkaError(ErrorCode(code), f"{sentence}: {ErrorCode(code).name}")
+    if code == ErrorCode.NONE:
+        return
+    try:
+        known = ErrorCode(code)
+    except ValueError:  # a code younger than our list
+        raise KafkaError(ErrorCode.UNKNOWN_SERVER_ERROR, f"{sentence}: error {code}") from None
+    raise KafkaError(known, f"{sentence}: {known.name}")

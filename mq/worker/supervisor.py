@@ -181,9 +181,10 @@ class _Supervisor:
         self._lifecycle.drain_s = drain_s + KILL_AFTER_S
         try:
             address = await asyncio.shield(self._finding)
-        except MqError as error:
-            self._failure = error
-            self._events.put_nowait(lifecycle.Hopeless(error.exit_code))
+        except (MqError, OSError) as error:
+            told = error if isinstance(error, MqError) else MqError(f"no broker: {error}")
+            self._failure = told
+            self._events.put_nowait(lifecycle.Hopeless(told.exit_code))
         else:
             child.order(pipe.Run(address, drain_s))
 
