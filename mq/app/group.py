@@ -22,6 +22,7 @@ from mq.app.partition import Partition
 from mq.app.provenance import Hop
 from mq.app.retries import Retries
 from mq.app.surroundings import Surroundings
+from mq.client.connection import leave_group
 from mq.client.consumer import Consumer, Prefetch, RawMessage
 from mq.client.faults import translate
 from mq.errors import MqError
@@ -33,6 +34,9 @@ logger = logging.getLogger("mq.app")
 
 COMMIT_RECORDS: Final = 1_000
 """So many finished records are committed without waiting for the clock."""
+
+LEAVE_S: Final = 2.0
+"""How long saying goodbye to a group may take; its session timeout does the same, later."""
 
 PREFETCH_RECORDS: Final = 2_000
 RENEW_S: Final = 86_400.0
@@ -70,6 +74,7 @@ class Group:
         self._committing = False
         self._drains = Drains(self.timers)
         self._consumers_left = 2
+        self._member_id = ""
         self._over = anyio.Event()
         self._membership = self._join()
         self._retries = Retries(
@@ -309,9 +314,22 @@ class Group:
         self._membership.consumer.stop()
         self._retries.consumer.stop()
         await self._over.wait()
+        await self._take_leave()
+
+    async def _take_leave(self) -> None:
+        """Make sure that nobody waits for us: librdkafka says nothing while it is joining."""
+        if not self._member_id:
+            return
+        bootstrap = self._surroundings.endpoint.bootstrap
+        with anyio.move_on_after(LEAVE_S):
+            try:
+                await leave_group(bootstrap, self.name, self._member_id)
+            except (MqError, OSError) as error:
+                logger.info("%s: our session has to expire: %s", self.name, error)
 
     def joined(self, member_id: str) -> None:
         """We are a member of the group."""
+        self._member_id = member_id
         self._surroundings.on_member(self.name, member_id)
 
     def ended(self, error: BaseException | None) -> None:

@@ -400,3 +400,33 @@ async def test_a_partition_that_was_paused_when_it_was_given_up_is_read_when_it_
                 await first.publish(topic, number, partition=number % 8)
             await all_seen.wait()
             first.stop()
+
+
+async def test_a_member_that_stops_while_it_joins_does_not_hold_up_its_group(
+    make_app: Callable[..., App], topic: str, aeventually: Any
+) -> None:
+    """librdkafka does not leave a group that it is joining; the others would wait for 45 s."""
+    all_seen, seen = anyio.Event(), set[int]()
+
+    def member() -> App:
+        app = make_app(topic)
+
+        @app.handler(topic, retry=ONE_TIER)
+        async def handle(number: int) -> None:
+            seen.add(number)
+            if len(seen) == 16:
+                all_seen.set()
+
+        return app
+
+    first, second = member(), member()
+    with anyio.fail_after(30):
+        async with first, second, anyio.create_task_group() as tasks:
+            await start(first, tasks)
+            await start(second, tasks)
+            await aeventually(lambda: len(consumer_of(first)._assigned) < 8, timeout=30)
+            second.stop()
+            for number in range(16):
+                await first.publish(topic, number, partition=number % 8)
+            await all_seen.wait()
+            first.stop()
