@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import os
+import signal
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
@@ -43,6 +44,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="embedded",
         help="the broker behind the fixture `bootstrap`: ours, or Apache Kafka",
     )
+
+
+def pytest_configure() -> None:
+    """Started in the background, tests ignore Ctrl-C; what they start must not."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            usual = signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, usual)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
