@@ -19,10 +19,12 @@ setup: .venv/.ready ## create .venv with everything pinned (each word does this 
 # The stamp is as old as the last complete set-up; new pins or new dependencies renew it.
 .venv/.ready: constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mq needs Python 3.11 or later")'
-	test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { rm -rf .venv && \
-	  $(PYTHON) -m venv --without-pip .venv && $(PYTHON) -m pip --python $(BIN)/python install pip; }
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
+	@echo "setting up .venv from constraints.txt (about a minute, once)"
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { rm -rf .venv && \
+	  $(PYTHON) -m venv --without-pip .venv && \
+	  $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt pip
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt \
 	  --build-constraint constraints.txt --group dev --editable .
 	@touch $@
 
