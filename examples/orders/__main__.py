@@ -65,7 +65,7 @@ def orders() -> list[dict[str, object]]:
     return placed
 
 
-def board(watcher: Watcher, started: float) -> Table:
+def board(watcher: Watcher) -> Table:
     """What has happened so far, as it is shown while it happens."""
     table = Table.grid(padding=(0, 2))
     for label, count, style in (
@@ -78,7 +78,6 @@ def board(watcher: Watcher, started: float) -> Table:
     ):
         bar = "━" * min(count, ORDERS)
         table.add_row(f"  {label}", Text(f"{count:>3}"), Text(bar, style=style))
-    table.add_row("", "", Text(f"{time.monotonic() - started:.1f} s", style="dim"))
     return table
 
 
@@ -88,28 +87,24 @@ async def until(happened: Callable[[], bool], what: str, watcher: Watcher) -> No
     Raises:
         SystemExit: it has not, in two minutes.
     """
-    started = time.monotonic()
-    deadline = started + PATIENCE_S
+    deadline = time.monotonic() + PATIENCE_S
     with Live(console=console, auto_refresh=False, transient=not console.is_terminal) as live:
         while not happened():
             if time.monotonic() > deadline:
-                console.print(board(watcher, started))
+                console.print(board(watcher))
                 left = ", ".join(sorted(all_orders() - ended(watcher))) or "none"
                 raise SystemExit(f"demo: no sign of {what}; still on their way: {left}")
-            live.update(board(watcher, started), refresh=console.is_terminal)
+            live.update(board(watcher), refresh=console.is_terminal)
             await anyio.sleep(0.1)
-        live.update(board(watcher, started), refresh=console.is_terminal)
+        live.update(board(watcher), refresh=console.is_terminal)
 
 
 def shell(*arguments: str) -> None:
     """Run an ``mq`` command as a person would, and show what it prints."""
     shown = " ".join(f"'{a}'" if " " in a or '"' in a else a for a in arguments)
     console.print(Text(f"  $ mq {shown}", style="bold green"))
-    done = subprocess.run(
-        mq(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True
-    )
-    for line in done.stdout.splitlines():
-        console.print(Text(f"    {line}"))
+    console.file.flush()
+    subprocess.run(mq(*arguments), check=True)  # it writes to this very terminal
 
 
 def letter_of(order: str) -> str:

@@ -34,6 +34,7 @@ class Watcher:
 
     def __init__(self, bootstrap: str) -> None:
         self.seen: Counter[str] = Counter()
+        self._places: set[tuple[str | None, int | None, int | None]] = set()
         self.notices: Counter[str] = Counter()
         self.payments: dict[str, Payment] = {}
         self.hops = 0
@@ -58,6 +59,10 @@ class Watcher:
                     self._note(record)
 
     def _note(self, record: Raw) -> None:
+        place = (record.topic(), record.partition(), record.offset())
+        if place in self._places:  # topics appear one by one, and each makes it begin again
+            return
+        self._places.add(place)
         topic, key = str(record.topic()), (record.key() or b"").decode()
         family = topic.partition(".")[0] if topic.startswith(("retry.", "dlq.")) else topic
         self.seen[family] += 1
