@@ -304,14 +304,10 @@ class DataDirectory:
                 self.partitions[name] = load_partition(
                     self._storage, self.path / directory, name, config, stop, now_ms
                 )
-                if self._is_damaged(self.partitions[name], stop):
+                if self.partitions[name].recovered.lost_synced:
                     self.damaged.add(name)
         if not self.damaged:  # else the owner may refuse to start, and the next start is to know
             self._write_checkpoints()
-
-    def _is_damaged(self, partition: Partition, stop: LastStop) -> bool:
-        was_cut = partition.recovered.truncated_bytes > 0
-        return partition.log_end_offset < stop.recovery_point or (stop.clean and was_cut)
 
     def _read_offsets(self, file: str) -> dict[TopicPartition, int]:
         data = self._files.read(self.path / file)
