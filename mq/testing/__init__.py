@@ -1,0 +1,1 @@
+"""What tests of mq and of programs that use it are made with."""
