@@ -190,7 +190,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         kind, codec, bootstrap, topic, count = options.child
         print(child(kind, codec, bootstrap, topic, int(count)))
         return 0
-    measure(*((1, 20_000) if options.quick else (5, 300_000)))
+    measure(*((1, 100_000) if options.quick else (5, 300_000)))
     return 0
 
 

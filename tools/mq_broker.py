@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,6 +24,7 @@ from tools.apache_kafka import answers, die_with_parent
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 30.0
+PROGRAM = ("-m", "mq.broker")
 
 
 class MqBrokerError(Exception):
@@ -36,34 +38,55 @@ class MqBroker:
         client = Producer({"bootstrap.servers": broker.bootstrap})
     """
 
-    def __init__(self, directory: Path | None = None, durability: str = "sync") -> None:
-        """Describe a broker; `directory` (default: a temporary one) gets its data and its log."""
+    def __init__(
+        self,
+        directory: Path | None = None,
+        durability: str = "sync",
+        *,
+        data: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        program: Sequence[str] = PROGRAM,
+    ) -> None:
+        """Describe a broker.
+
+        Args:
+            directory: gets its log and its data; a temporary one if not given.
+            data: where its data is instead.
+            environment: variables that its process gets in addition to ours.
+            program: what Python runs, for tests that change something in it first.
+        """
         self._own_directory = directory is None
         self.directory = directory or Path(tempfile.mkdtemp(prefix="mq-broker-"))
         self.directory.mkdir(parents=True, exist_ok=True)
+        self.data = data or self.directory / "data"
         self.durability = durability
         self.bootstrap = f"127.0.0.1:{_free_port()}"
+        self._program = program
+        self._environment = {"PYTHONFAULTHANDLER": "1", **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def start(cls, directory: Path | None = None, *, durability: str = "sync") -> Self:
-        """Return a broker that answers; without a `directory` it gets a temporary one.
+    def start(
+        cls,
+        directory: Path | None = None,
+        *,
+        durability: str = "sync",
+        data: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        program: Sequence[str] = PROGRAM,
+    ) -> Self:
+        """Return a broker that answers; for the arguments see the class.
 
         Raises:
             MqBrokerError: it did not come up.
         """
-        broker = cls(directory, durability)
+        broker = cls(directory, durability, data=data, environment=environment, program=program)
         try:
             broker.restart()
         except BaseException:
             broker.close()
             raise
         return broker
-
-    @property
-    def data(self) -> Path:
-        """The broker's data directory."""
-        return self.directory / "data"
 
     @property
     def log(self) -> Path:
@@ -84,13 +107,13 @@ class MqBroker:
         where = ("--data", str(self.data), "--listen", self.bootstrap)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "mq.broker", *where, "--durability", self.durability],
+                [sys.executable, *self._program, *where, "--durability", self.durability],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 preexec_fn=die_with_parent(),
                 cwd=Path(__file__).parent.parent,
-                env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+                env={**os.environ, **self._environment},
             )
         if wait:
             self.wait_until_it_answers()
@@ -109,8 +132,8 @@ class MqBroker:
                 raise MqBrokerError(f"the broker did not come up; its log ends so:\n{self.tail()}")
             time.sleep(0.005)
 
-    def stop(self) -> int:
-        """End the broker in order (SIGTERM) and return its exit code.
+    def wait(self) -> int:
+        """Wait for the broker to end by itself and return its exit code.
 
         Raises:
             MqBrokerError: it did not end within its time and was killed.
@@ -118,13 +141,32 @@ class MqBroker:
         process, self._process = self._process, None
         if process is None:
             raise MqBrokerError("the broker is not running")
-        process.terminate()
         try:
             return process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
             raise MqBrokerError(f"the broker did not stop; its log:\n{self.tail()}") from None
+
+    def stop(self) -> int:
+        """End the broker in order (SIGTERM) and return its exit code.
+
+        Raises:
+            MqBrokerError: it did not end within its time and was killed.
+        """
+        if self._process is not None:
+            self._process.terminate()
+        return self.wait()
+
+    def freeze(self) -> None:
+        """Let the broker do nothing more (SIGSTOP), until it is killed; return when it stands."""
+        os.kill(self.pid, signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.pid}/task")
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while any(_state(task) not in "TDZX" for task in tasks.iterdir()):
+            if time.monotonic() > deadline:
+                raise MqBrokerError("the broker cannot be stopped")
+            time.sleep(0.0005)
 
     def kill(self) -> None:
         """End the broker at once (SIGKILL)."""
@@ -162,3 +204,11 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _state(task: Path) -> str:
+    """What a thread does, in the letter of the kernel: T stands still, D is in a system call."""
+    try:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "X"

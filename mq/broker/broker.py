@@ -22,6 +22,7 @@ from mq.broker.catalog import (
     NODE_ID,
     OFFSETS_TOPIC,
     PRODUCER_ID_BLOCK,
+    TRANSACTION_TOPIC,
     Catalog,
     Topic,
 )
@@ -30,15 +31,18 @@ from mq.broker.housekeeping import Housekeeping
 from mq.broker.partitions import Partitions
 from mq.broker.settings import Settings
 from mq.broker.syncs import AfterSync, Syncs
+from mq.broker.transaction_owner import TransactionOwner
 from mq.broker.waiting import FetchWaiters, Timer
 from mq.coordinators.effects import Now
 from mq.coordinators.group_config import GroupConfig
+from mq.coordinators.transaction_config import TransactionConfig
 from mq.errors import ConfigurationError, ErrorCode, KafkaError, MqError
 from mq.log.config import LogConfig
 from mq.log.directory import DataDirectory
 from mq.log.partition import Appended, Partition
+from mq.log.transactions import Marker
 from mq.record import TopicPartition
-from mq.wire.batch import BatchRecord, batches, decode_batch, encode_batch
+from mq.wire.batch import BatchHeader, BatchRecord, batches, decode_batch, encode_batch
 from mq.wire.fields import Message, Response
 from mq.wire.state_record import decode_metadata, encode_metadata
 
@@ -90,13 +94,16 @@ class Broker:
         self.advertised_apis: Sequence[tuple[int, int, int]] = ()
         self.call_later = loop.call_later
         self._directory = directory
-        self._syncs = Syncs(loop, advanced=self.fetches.advanced, failed=failed)
         self._producer_ids = range(0)
         self.metadata_log = self._open_metadata_log()
+        commit = directory.group_commit()
+        self._syncs = Syncs(loop, commit, advanced=self.fetches.advanced, failed=failed)
         self._replay_catalog()
         self.partitions.reconcile()
         self.groups = GroupOwner(self, self._group_config())
         self.groups.replay()
+        self.transactions = TransactionOwner(self, self._transaction_config())
+        self.transactions.replay()
         self._housekeeping = Housekeeping(directory, settings, loop, self._syncs.fail)
 
     @property
@@ -109,16 +116,38 @@ class Broker:
 
     # --- records ---------------------------------------------------------------------------------
 
-    def append(self, partition: Partition, records: bytes, *, client: bool = True) -> Appended:
+    def append(
+        self,
+        partition: Partition,
+        records: bytes | memoryview,
+        *,
+        client: bool = True,
+        transaction_version: int = 0,
+    ) -> Appended:
         """Append batches; whoever is told of it must be told :meth:`after_syncs`.
 
         Raises:
             KafkaError: nothing was appended, and why.
         """
         self._syncs.check()
-        appended = partition.append(records, now_ms=time.time_ns() // 1_000_000, client=client)
+        appended = partition.append(
+            records,
+            now_ms=time.time_ns() // 1_000_000,
+            client=client,
+            transaction_version=transaction_version,
+        )
         self._syncs.appended(partition)
         return appended
+
+    def append_marker(self, partition: Partition, marker: Marker) -> None:
+        """Append the end of a transaction; whoever is told of it must be told :meth:`after_syncs`.
+
+        Raises:
+            KafkaError: nothing was appended, and why.
+        """
+        self._syncs.check()
+        partition.append_marker(marker, now_ms=time.time_ns() // 1_000_000)
+        self._syncs.appended(partition)
 
     def after_syncs(self, partitions: Iterable[Partition], then: AfterSync) -> None:
         """Call ``then`` when all that ``partitions`` hold now is on stable storage.
@@ -128,28 +157,34 @@ class Broker:
         """
         self._syncs.after((*partitions, self.metadata_log), then)
 
-    def records_of(self, partition: Partition) -> Iterator[BatchRecord]:
-        """Every record of a partition, from its start to its end, to be replayed at a start.
+    def batches_of(self, partition: Partition) -> Iterator[tuple[BatchHeader, bytes]]:
+        """Every batch of a partition, from its start to its end, to be replayed at a start.
 
         Raises:
             ConfigurationError: the log is damaged.
         """
         offset = partition.log_start_offset
         while offset < partition.log_end_offset:
-            records: list[BatchRecord] = []
             following = offset
             try:
                 data = partition.read_batches(offset, _REPLAY_BYTES)
-                for position, header in batches(data):
-                    following = header.last_offset + 1
-                    if not header.is_control:
-                        records += decode_batch(data, position)
+                found = list(batches(data))
             except KafkaError as error:
                 raise self.damaged(partition, offset) from error
+            for position, header in found:
+                yield header, data[position : position + header.length]
+                following = header.last_offset + 1
             if following == offset:
                 raise self.damaged(partition, offset)
-            yield from records
             offset = following
+
+    def records_of(self, partition: Partition) -> Iterator[BatchRecord]:
+        """Every record of a partition in which there are no transactions, as :meth:`batches_of`."""
+        for header, batch in self.batches_of(partition):
+            try:
+                yield from decode_batch(batch)
+            except KafkaError as error:
+                raise self.damaged(partition, header.base_offset) from error
 
     # --- the catalog -----------------------------------------------------------------------------
 
@@ -206,18 +241,40 @@ class Broker:
         Raises:
             KafkaError: KAFKA_STORAGE_ERROR.
         """
-        topic = self.catalog.topics.get(OFFSETS_TOPIC)
-        if topic is None:
-            topic = self.create_topic(
-                OFFSETS_TOPIC,
-                self.settings.offsets_topic_partitions,
-                {
-                    "cleanup.policy": "compact",
-                    "compression.type": "producer",
-                    "segment.bytes": str(self.settings.offsets_topic_segment_bytes),
-                },
-            )
-        return topic
+        settings = self.settings
+        return self._state_topic(
+            OFFSETS_TOPIC, settings.offsets_topic_partitions, settings.offsets_topic_segment_bytes
+        )
+
+    def transaction_topic(self) -> Topic:
+        """The topic in which transactions are kept, made if it does not exist.
+
+        Raises:
+            KafkaError: KAFKA_STORAGE_ERROR.
+        """
+        settings = self.settings
+        return self._state_topic(
+            TRANSACTION_TOPIC,
+            settings.transaction_state_partitions,
+            settings.transaction_state_segment_bytes,
+        )
+
+    def _state_topic(self, name: str, partitions: int, segment_bytes: int) -> Topic:
+        configs = {
+            "cleanup.policy": "compact",
+            "compression.type": "producer",
+            "segment.bytes": str(segment_bytes),
+        }
+        return self.catalog.topics.get(name) or self.create_topic(name, partitions, configs)
+
+    def skip_producer_ids(self, highest: int) -> None:
+        """Never give a producer id up to ``highest``: a crash may have forgotten that it was given.
+
+        Raises:
+            KafkaError: KAFKA_STORAGE_ERROR.
+        """
+        while self.catalog.next_producer_id <= highest:
+            self._commit(self.catalog.reserve_producer_ids())
 
     def take_producer_id(self) -> int:
         """A producer id that was never given before; to be told :meth:`reply_when_known`.
@@ -248,8 +305,6 @@ class Broker:
         now = self.now().wall_ms
         values = [BatchRecord(None, encode_metadata(record), timestamp=now) for record in records]
         self.append(self.metadata_log, encode_batch(values), client=False)
-        # Whatever the durability: a topic that a crash forgets takes all its records with it.
-        self._syncs.sync_soon(self.metadata_log)
         for record in records:
             self._apply(record)
 
@@ -292,7 +347,10 @@ class Broker:
                         "describes: choose another directory, or restore this one from a backup"
                     )
         forever = LogConfig(retention_ms=-1)
-        return directory.create_partition(METADATA_TOPIC, 0, _METADATA_TOPIC_ID, forever)
+        log = directory.create_partition(METADATA_TOPIC, 0, _METADATA_TOPIC_ID, forever)
+        # Whatever the durability: a topic that a crash forgets takes all its records with it.
+        log.durable = True
+        return log
 
     def _replay_catalog(self) -> None:
         for stored in self.records_of(self.metadata_log):
@@ -311,10 +369,23 @@ class Broker:
         )
 
     def _group_config(self) -> GroupConfig:
-        topic = self.catalog.topics.get(OFFSETS_TOPIC)
-        if topic is None:
-            return GroupConfig(offsets_topic_partitions=self.settings.offsets_topic_partitions)
-        return GroupConfig(offsets_topic_partitions=topic.partitions)
+        topic, settings = self.catalog.topics.get(OFFSETS_TOPIC), self.settings
+        return GroupConfig(
+            offsets_topic_partitions=(
+                topic.partitions if topic else settings.offsets_topic_partitions
+            ),
+            consumer_session_timeout_ms=settings.group_consumer_session_timeout_ms,
+            consumer_heartbeat_interval_ms=settings.group_consumer_heartbeat_interval_ms,
+        )
+
+    def _transaction_config(self) -> TransactionConfig:
+        topic, settings = self.catalog.topics.get(TRANSACTION_TOPIC), self.settings
+        partitions = topic.partitions if topic else settings.transaction_state_partitions
+        return TransactionConfig(
+            state_topic_partitions=partitions,
+            max_timeout_ms=settings.transaction_max_timeout_ms,
+            id_expiration_ms=settings.transactional_id_expiration_ms,
+        )
 
     def finish(self, then: Callable[[], None]) -> None:
         """Answer every fetch that waits for records, and call ``then`` when all syncs are done."""
@@ -325,4 +396,5 @@ class Broker:
         """End, after what was appended is synced. The data directory is not closed."""
         self._housekeeping.close()
         self.groups.close()
+        self.transactions.close()
         self._syncs.close()

@@ -44,11 +44,16 @@ class Call(Generic[R]):
         """Where this client should find the broker again."""
         return self.slot.connection.advertised
 
-    def reply(self, response: Response, version: int | None = None) -> None:
+    def reply(
+        self, response: Response, version: int | None = None, *, at_once: bool = False
+    ) -> None:
         """Answer. ``version`` is for the one API whose answer may be in another version.
 
         Whoever calls this may be busy with others' requests, so an answer that cannot be encoded
         ends this connection and raises nothing.
+
+        Args:
+            at_once: send now, not together with what else becomes due in this turn of the loop.
         """
         try:
             parts = response_parts(
@@ -59,7 +64,7 @@ class Call(Generic[R]):
         except Exception as error:
             self.slot.connection.fail(error)
         else:
-            self.slot.fill(_joined(parts))
+            self.slot.fill(_joined(parts), at_once=at_once)
 
     def done(self) -> None:
         """Leave the request without an answer, as acks=0 asks for."""
@@ -72,17 +77,11 @@ class Call(Generic[R]):
 
 def _joined(parts: list[Any]) -> list[Chunk]:
     """``parts`` with neighbouring bytes joined; nearly all answers have nothing but bytes."""
-    try:
-        return [b"".join(parts)]
-    except TypeError:  # a slice among them
-        pass
     chunks: list[Chunk] = []
-    run: list[bytes] = []
-    for part in parts:
+    done = 0
+    for place, part in enumerate(parts):
         if isinstance(part, Slice):
-            chunks += (b"".join(run), part)
-            run = []
-        else:
-            run.append(part)
-    chunks.append(b"".join(run))
+            chunks += (b"".join(parts[done:place]), part)
+            done = place + 1
+    chunks.append(b"".join(parts[done:] if done else parts))
     return chunks

@@ -12,7 +12,7 @@ conclude from the :class:`Change` that ``apply`` returns.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -33,6 +33,7 @@ __all__ = [
     "METADATA_TOPIC",
     "NODE_ID",
     "OFFSETS_TOPIC",
+    "TRANSACTION_TOPIC",
     "Catalog",
     "Change",
     "Topic",
@@ -46,11 +47,17 @@ NODE_ID: Final = 1
 
 METADATA_TOPIC: Final = "__cluster_metadata"
 OFFSETS_TOPIC: Final = "__consumer_offsets"
-INTERNAL_TOPICS: Final = frozenset({OFFSETS_TOPIC, "__transaction_state", "__share_group_state"})
+TRANSACTION_TOPIC: Final = "__transaction_state"
+INTERNAL_TOPICS: Final = frozenset({OFFSETS_TOPIC, TRANSACTION_TOPIC, "__share_group_state"})
 
-FEATURES: Final[Mapping[str, tuple[int, int]]] = {"metadata.version": (7, 30)}
+FEATURES: Final[Mapping[str, tuple[int, int]]] = {
+    "metadata.version": (7, 30),
+    "group.version": (0, 1),
+    "transaction.version": (0, 2),
+}
 """Supported features and their levels (KIP-584): what is finalized is the highest. Level 30 of
-``metadata.version`` is Kafka 4.3's."""
+``metadata.version`` is Kafka 4.3's; level 1 of ``group.version`` are consumer groups (KIP-848),
+level 2 of ``transaction.version`` transactions that raise the epoch as they end (KIP-890)."""
 
 PRODUCER_ID_BLOCK: Final = 1000
 """Producer ids taken at a time, as in Kafka: what is left of a block is lost in a restart."""
@@ -92,6 +99,7 @@ class Catalog:
         self.by_id: dict[UUID, Topic] = {}
         self.features: dict[str, int] = {}
         self.next_producer_id = 0
+        self.version = 0  # counts the changes of topics and partitions
         self.removed: set[UUID] = set()  # ids of topics, for they are never used again
         self._look_alikes: dict[str, set[str]] = {}
 
@@ -109,6 +117,14 @@ class Catalog:
         """Whether there is a topic of this name with a partition of this number."""
         topic = self.topics.get(name)
         return topic is not None and 0 <= partition < topic.partitions
+
+    def names(self) -> Iterable[str]:
+        """The names of all topics."""
+        return self.topics.keys()
+
+    def partition_count(self, name: str) -> int:
+        """How many partitions an existing topic has."""
+        return self.topics[name].partitions
 
     # --- proposals -------------------------------------------------------------------------------
 
@@ -206,6 +222,7 @@ class Catalog:
             case TopicRecord():
                 self._add(Topic(record.name, record.topic_id))
             case PartitionRecord():
+                self.version += 1
                 topic = self.by_id[record.topic_id]
                 topic.partitions = max(topic.partitions, record.partition_id + 1)
             case ConfigRecord(resource_type=2):
@@ -232,6 +249,7 @@ class Catalog:
         return Change(topic, removed=False)
 
     def _remove(self, topic_id: UUID) -> Change:
+        self.version += 1
         topic = self.by_id.pop(topic_id)
         self.removed.add(topic_id)
         del self.topics[topic.name]

@@ -16,9 +16,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mq.broker.inbound import Inbound
-from mq.broker.outbound import Chunk, Outbound
+from mq.broker.outbound import Chunk, Outbound, Waits
 from mq.errors import PeerError
-from mq.log.slices import Slice
 
 if TYPE_CHECKING:
     from mq.broker.server import Server
@@ -58,21 +57,12 @@ class Slot:
     def filled(self) -> bool:
         return self._chunks is not None
 
-    def fill(self, chunks: Sequence[Chunk]) -> None:
+    def fill(self, chunks: Sequence[Chunk], *, at_once: bool = False) -> None:
         """Answer, in turn. No chunks: the request gets no answer, as with acks=0."""
-        connection = self.connection
-        if connection.closed:
-            return
-        cold = [c for c in chunks if isinstance(c, Slice) and not c.hot]
-        if cold:
-            connection.server.warm(cold, lambda: self._settle(chunks))
-        else:
-            self._settle(chunks)
-
-    def _settle(self, chunks: Sequence[Chunk]) -> None:
-        self._chunks = chunks
-        self.abandoned = None
-        self.connection.settled()
+        if not self.connection.closed:
+            self._chunks = chunks
+            self.abandoned = None
+            self.connection.settled(at_once=at_once)
 
     def take(self) -> Sequence[Chunk]:
         """The chunks of a filled slot."""
@@ -93,7 +83,9 @@ class Connection:
         self._socket = connection
         self._advertised = advertised
         self._inbound = Inbound(server.scratch, server.limits.frame_bytes)
-        self._outbound = Outbound(connection, sendfile=server.sendfile)
+        self._outbound = Outbound(
+            connection, server.page_cache, self._warmed, sendfile=server.sendfile
+        )
         self._slots: deque[Slot] = deque()
         self._backlog: deque[bytes] = deque()  # frames that wait for room
         self._held = 0
@@ -155,10 +147,24 @@ class Connection:
             self._reading = False
             self.server.loop.remove_reader(self._socket)
 
-    def settled(self) -> None:
-        """A slot was filled: send what is due, soon, together with what else becomes due."""
-        if not self._serving:
+    def settled(self, *, at_once: bool) -> None:
+        """A slot was filled: send what is due, soon, together with what else becomes due.
+
+        With ``at_once`` now. No request is served then, for another may be in the middle of it.
+        """
+        if self._serving:
+            return
+        if not at_once:
             self.server.flush_soon(self)
+            return
+        try:
+            self._collect()
+            self._send()
+        except Exception as error:
+            self.fail(error)
+        else:
+            if self._backlog or not self._reading:
+                self.server.flush_soon(self)
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -247,13 +253,17 @@ class Connection:
     def _send(self) -> None:
         outbound, loop = self._outbound, self.server.loop
         before = outbound.queued
-        unsent = outbound.flush() if before else False
+        waits = outbound.flush() if before else Waits.FOR_NOTHING
         if outbound.queued != before:
             self.active_at = loop.time()
-        if unsent != self._writing:
-            self._writing = unsent
+        if (waits is Waits.FOR_SOCKET) != self._writing:
+            self._writing = not self._writing
             self.active_at = loop.time()
-            if unsent:
+            if self._writing:
                 loop.add_writer(self._socket, self.flush)
             else:
                 loop.remove_writer(self._socket)
+
+    def _warmed(self) -> None:
+        if not self.closed:
+            self.flush()

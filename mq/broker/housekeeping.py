@@ -1,7 +1,9 @@
-"""What has to be done now and then: old segments go, and progress of syncs is written down.
+"""What has to be done now and then: old segments go, dirty logs are compacted, and progress of
+syncs is written down.
 
-Retention goes through the partitions one per turn of the loop, so that no request waits for all of
-them. Checkpoints, which let a start after a crash scan little, are written on a thread.
+All of it runs on threads, since it waits for the disk; what looks at a partition or changes it is a
+step on the loop (:mod:`mq.broker.steps`). Whether something is old is told by a clock that does not
+follow when the machine's clock jumps (:mod:`mq.log.trusted_time`).
 """
 
 from __future__ import annotations
@@ -12,11 +14,16 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
+from mq.broker.compactor import Compactor
 from mq.broker.settings import Settings
+from mq.broker.steps import CancelledError, Steps
 from mq.broker.waiting import Timer
 from mq.errors import KafkaError
 from mq.log.directory import DataDirectory
 from mq.log.partition import Partition
+from mq.log.trusted_time import TrustedTime
+from mq.log.unsynced import SyncFailed
+from mq.log.upkeep import delete_old
 
 __all__ = ["Housekeeping"]
 
@@ -24,6 +31,9 @@ logger = logging.getLogger("mq.broker")
 
 _FIRST_RETENTION_S: Final = 30.0
 _CHECKPOINT_S: Final = 60.0
+
+# Where there is one, the clock that goes on while the machine sleeps: a sleep is no jump.
+_STEADY_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Loop(Protocol):
@@ -48,46 +58,106 @@ class Housekeeping:
         self._interval_s = settings.retention_check_interval_ms / 1000
         self._loop = loop
         self._failed = failed
-        self._thread = ThreadPoolExecutor(1, "mq-checkpoint")
+        self._time = TrustedTime(*_clocks())
+        self._is_doubted = False
+        self._on_loop = Steps(loop)
+        self._thread = ThreadPoolExecutor(1, "mq-housekeeping")
+        self._checkpoints = ThreadPoolExecutor(1, "mq-checkpoint")  # the journal waits for them
+        self._no_journal = ""  # why there is none
         self._timers = {
             self._retain: loop.call_later(_FIRST_RETENTION_S, self._retain),
             self._checkpoint: loop.call_later(_CHECKPOINT_S, self._checkpoint),
         }
+        self._compactor = Compactor(directory, loop, now_ms=self.now_ms, failed=failed)
+        self._checkpoints.submit(self._prepare)
+        directory.on_checkpoint_due = self._checkpoint_now
 
     def close(self) -> None:
-        """Do nothing more; returns when a checkpoint that is under way is written."""
+        """Do nothing more; returns when what waits for the disk is done."""
         for timer in self._timers.values():
             timer.cancel()
+        self._compactor.close()
+        self._on_loop.close()
+        self._directory.on_checkpoint_due = lambda: None
         self._thread.shutdown()
+        self._checkpoints.shutdown()
+
+    def now_ms(self) -> int:
+        """The time to tell by what is old; on the loop."""
+        now_ms = self._time.read(*_clocks())
+        ahead_s = self._time.ahead_ms // 1000
+        if ahead_s and not self._is_doubted:
+            logger.warning(
+                "the clock has jumped by %+d seconds: nothing is deleted for its age on this "
+                "account, unless the clock stays like that for a day",
+                ahead_s,
+            )
+        self._is_doubted = bool(ahead_s)
+        return now_ms
+
+    # --- retention -------------------------------------------------------------------------------
 
     def _retain(self) -> None:
-        self._retain_next(list(self._directory.partitions.values()))
+        self._thread.submit(self._retain_all)
 
-    def _retain_next(self, partitions: list[Partition]) -> None:
-        if not partitions:
-            self._timers[self._retain] = self._loop.call_later(self._interval_s, self._retain)
-            return
-        partition = partitions.pop()
-        now_ms = time.time_ns() // 1_000_000
+    def _retain_all(self) -> None:
+        """On the thread."""
         try:
-            if not partition.deleted:
-                partition.delete_old(now_ms)
-                partition.expire_producers(now_ms)
+            for partition in self._on_loop(lambda: list(self._directory.partitions.values())):
+                self._retain_one(partition)
+            self._on_loop(self._retain_again)
+        except CancelledError:
+            pass  # closed
+
+    def _retain_again(self) -> None:
+        self._timers[self._retain] = self._loop.call_later(self._interval_s, self._retain)
+
+    def _retain_one(self, partition: Partition) -> None:
+        try:
+            now_ms = self._on_loop(self.now_ms)
+            delete_old(partition, now_ms, self._on_loop)
+            self._on_loop(lambda: partition.expire_producers(now_ms))
         except KafkaError as error:
             logger.error("%s", error)
+        except CancelledError:
+            raise
         except Exception:  # retention of the others goes on
             logger.exception("retention of %s failed", partition)
-        self._timers[self._retain] = self._loop.call_later(0, self._retain_next, partitions)
+
+    # --- checkpoints -----------------------------------------------------------------------------
 
     def _checkpoint(self) -> None:
         self._timers[self._checkpoint] = self._loop.call_later(_CHECKPOINT_S, self._checkpoint)
-        self._thread.submit(self._directory.checkpoint).add_done_callback(self._checkpointed)
+        self._checkpoints.submit(self._prepare)
+        self._checkpoint_now()
+
+    def _checkpoint_now(self) -> None:
+        """On any thread."""
+        try:
+            done = self._checkpoints.submit(self._directory.checkpoint)
+        except RuntimeError:  # closed meanwhile
+            return
+        done.add_done_callback(self._checkpointed)
 
     def _checkpointed(self, done: Future[None]) -> None:
-        """On the thread. Where checkpoints are the only syncs, one that failed is final."""
+        """On the thread. A checkpoint that was not written is late; a sync that failed is final."""
         error = done.exception()
         if error is None:
             return
         logger.error("checkpoints could not be written: %s", error)
-        if isinstance(error, Exception) and not self._directory.durable:
+        if isinstance(error, SyncFailed):
             self._loop.call_soon_threadsafe(self._failed, error)
+
+    def _prepare(self) -> None:
+        """On the thread: have a journal, if there is room for one. All goes on without."""
+        try:
+            self._directory.prepare()
+        except OSError as error:
+            if self._no_journal != str(error):
+                self._no_journal = str(error)
+                logger.warning("there is no journal, so that syncs take longer: %s", error)
+
+
+def _clocks() -> tuple[int, int]:
+    """The wall clock and the steady one, in milliseconds."""
+    return time.time_ns() // 1_000_000, int(time.clock_gettime(_STEADY_CLOCK) * 1000)

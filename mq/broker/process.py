@@ -142,7 +142,8 @@ def _raise_open_files_limit() -> None:
 async def _main(options: BrokerOptions) -> int:
     keeper = LeaseKeeper.embedded(options.data) if options.embedded else LeaseKeeper(options.data)
     try:
-        process = _Process(options, keeper)
+        with keeper.starting():
+            process = _Process(options, keeper)
     except MqError as error:
         keeper.refuse(error)
         raise

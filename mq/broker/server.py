@@ -10,19 +10,17 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import os
 import resource
 import socket
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from mq.broker.connection import Address, Connection, Slot
 from mq.broker.outbound import SENDFILE
+from mq.broker.page_cache import PageCache
 from mq.broker.settings import Settings
 from mq.errors import PeerError
-from mq.log.slices import Slice
 
 __all__ = ["Limits", "Server"]
 
@@ -33,8 +31,6 @@ _ACCEPTS_PER_TURN: Final = 128
 _ACCEPT_PAUSE_S: Final = 0.5
 _SWEEP_S: Final = 5.0
 _CONNECTIONS_MAX: Final = 10_000
-_READERS_MAX: Final = 2
-_READ_AHEAD_BYTES: Final = 256 * 1024
 
 
 def _connections_max() -> int:
@@ -81,18 +77,19 @@ class Server:
         *,
         limits: Limits | None = None,
         sendfile: bool = SENDFILE,
+        page_cache: PageCache | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.serve = serve
         self.limits = limits or Limits()
         self.sendfile = sendfile
+        self.page_cache = page_cache or PageCache(self.loop)
         self.scratch = memoryview(bytearray(_SCRATCH_BYTES))
         self.draining = False
         self._listeners: dict[socket.socket, Address | None] = {}
         self._connections: set[Connection] = set()
         self._due: dict[Connection, None] = {}
         self._unfinished_bytes = 0
-        self._readers = ThreadPoolExecutor(_READERS_MAX, "mq-cold-read")
         self._sweeping = self.loop.call_later(_SWEEP_S, self._sweep)
 
     # --- listening -------------------------------------------------------------------------------
@@ -175,18 +172,6 @@ class Server:
         self._due.pop(connection, None)
         self._unfinished_bytes -= held
 
-    def warm(self, slices: Sequence[Slice], then: Callable[[], None]) -> None:
-        """Bring slices into the page cache on another thread, then call ``then`` on the loop."""
-
-        def read() -> None:
-            try:
-                for piece in slices:
-                    _read_ahead(piece)
-            except OSError:
-                pass  # sending meets the same error, and that one closes the connection
-
-        self.loop.run_in_executor(self._readers, read).add_done_callback(lambda _: then())
-
     def _sweep(self) -> None:
         """Cut those who have long been silent, or long in the middle of a request."""
         self._sweeping = self.loop.call_later(_SWEEP_S, self._sweep)
@@ -223,13 +208,4 @@ class Server:
         self._sweeping.cancel()
         for connection in list(self._connections):
             connection.close()
-        self._readers.shutdown(wait=False, cancel_futures=True)
-
-
-def _read_ahead(piece: Slice) -> None:
-    position, end = piece.position, piece.position + piece.size
-    while position < end:
-        read = len(os.pread(piece.file, min(_READ_AHEAD_BYTES, end - position), position))
-        if read == 0:
-            return
-        position += read
+        self.page_cache.close()

@@ -1,6 +1,6 @@
 """What is on stable storage, and who waits for it.
 
-One flusher thread syncs the partitions that were written; what is written meanwhile waits for the
+One flusher thread commits the partitions that were written; what is written meanwhile waits for the
 next round, and that is all the batching there is: no timer delays anybody. A partition's high
 watermark is what is synced, so waiting for a sync and seeing a record come down to the same number.
 
@@ -16,7 +16,7 @@ from typing import Protocol, TypeAlias
 
 from mq.broker.waiting import SyncWaiters
 from mq.errors import ErrorCode, KafkaError
-from mq.log.flusher import Flusher
+from mq.log.flusher import Flusher, GroupCommit
 from mq.log.partition import Partition
 
 __all__ = ["AfterSync", "Syncs"]
@@ -38,6 +38,7 @@ class Syncs:
 
     Args:
         loop: the loop that everything here is called on.
+        commit: makes partitions durable, on a thread.
         advanced: called for each partition whose high watermark rose.
         failed: called once if a sync fails.
     """
@@ -45,6 +46,7 @@ class Syncs:
     def __init__(
         self,
         loop: Loop,
+        commit: GroupCommit,
         *,
         advanced: Callable[[Partition], None],
         failed: Callable[[Exception], None],
@@ -56,7 +58,7 @@ class Syncs:
         self._dirty: dict[Partition, None] = {}
         self._broken = False
         self._idle: Callable[[], None] | None = None
-        self._flusher = Flusher(self._synced_soon, self._fail_soon)
+        self._flusher = Flusher(commit, self._synced_soon, self._fail_soon)
 
     def when_idle(self, then: Callable[[], None]) -> None:
         """Call ``then`` once, as soon as nobody waits for a sync."""

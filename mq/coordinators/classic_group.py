@@ -19,12 +19,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 from mq.coordinators import group_records
 from mq.coordinators.classic_members import Member, Members, select_protocol, subscribed_topics
 from mq.coordinators.effects import StateRecord, Step
 from mq.coordinators.group_config import GroupConfig
+from mq.coordinators.timer_key import TimerKey
 from mq.coordinators.timers import Timers
 from mq.errors import ErrorCode
 from mq.wire.messages.describe_groups import DescribedGroup
@@ -33,7 +34,7 @@ from mq.wire.messages.list_groups import ListedGroup
 from mq.wire.messages.records.group_metadata import GroupMetadataValue
 from mq.wire.messages.sync_group import SyncGroupResponse
 
-__all__ = ["TRANSITIONS", "ClassicGroup", "State", "TimerKey", "join_refusal"]
+__all__ = ["TRANSITIONS", "ClassicGroup", "State", "join_refusal"]
 
 # Whether a client still waits for the answer to its first join cannot be seen, and it does not know
 # yet for what member to send heartbeats. So such a join is given up after this time, as in Kafka.
@@ -66,17 +67,6 @@ TRANSITIONS: Final = {
 }
 
 
-class TimerKey(NamedTuple):
-    """What a group may be waiting for; ``member_id`` is empty unless it is one member's session.
-
-    ``expiry`` belongs to no group: it is when all offsets are looked through for expired ones.
-    """
-
-    kind: Literal["session", "join", "sync", "expiry"]
-    group_id: str = ""
-    member_id: str = ""
-
-
 def join_refusal(version: int, member_id: str, error: ErrorCode) -> JoinGroupResponse:
     """A JoinGroup answer that lets nobody in; only from v7 on may it lack a protocol."""
     protocol = None if version >= 7 else ""
@@ -105,6 +95,8 @@ class ClassicGroup:
         self._held_open_ms: tuple[int, int] | None = None
         self._straggler_came = False
         self._subscribed: frozenset[str] | None = None
+        # Whether the last record was of a group that had yet to rebalance: it names no leader.
+        self._unsettled = False
         self._config = config
         self._timers = timers
 
@@ -115,7 +107,14 @@ class ClassicGroup:
         """Whether nobody is in the group."""
         return self.state is State.EMPTY
 
-    def check_commit(self, generation: int, member_id: str, instance_id: str | None) -> ErrorCode:
+    def check_commit(
+        self,
+        generation: int,
+        member_id: str,
+        instance_id: str | None,
+        *,
+        transactional: bool = False,
+    ) -> ErrorCode:
         """Whether offsets may be committed in this name.
 
         While the group is empty anyone may commit without a generation: tools, and consumers that
@@ -124,13 +123,14 @@ class ClassicGroup:
         if self.empty and generation < 0:
             return ErrorCode.NONE
         if generation < 0 and not member_id and instance_id is None:
-            return ErrorCode.UNKNOWN_MEMBER_ID
+            # Before KIP-447 a transaction did not say who consumed what it commits.
+            return ErrorCode.NONE if transactional else ErrorCode.UNKNOWN_MEMBER_ID
         error = self.members.check(member_id, instance_id)
         if error is not ErrorCode.NONE:
             return error
         if generation != self.generation:
             return ErrorCode.ILLEGAL_GENERATION
-        if self.state is State.COMPLETING_REBALANCE:
+        if self.state is State.COMPLETING_REBALANCE and not transactional:
             return ErrorCode.REBALANCE_IN_PROGRESS
         return ErrorCode.NONE
 
@@ -194,6 +194,15 @@ class ClassicGroup:
         )
 
     # What the passing of time does.
+
+    def expired(self, key: TimerKey, step: Step) -> None:
+        """One of the group's timers is due."""
+        if key.kind == "session":
+            self.session_expired(key.member_id, step)
+        elif key.kind == "join":
+            self.join_expired(step)
+        elif key.kind == "sync":
+            self.sync_expired(step)
 
     def session_expired(self, member_id: str, step: Step) -> None:
         """Nothing was heard of a member, or of a pending id, for as long as it said itself."""
@@ -339,8 +348,9 @@ class ClassicGroup:
 
     def apply(self, value: GroupMetadataValue) -> None:
         """The group is from now on what the record says."""
-        if not value.members and self.state is State.PREPARING_REBALANCE:
-            return  # the record of a new group, whose first member is in the door already
+        self._unsettled = bool(value.members) and value.leader is None
+        if self.state is State.PREPARING_REBALANCE and (self._unsettled or not value.members):
+            return  # the record of a new group, which has begun its first rebalance already
         self.generation = value.generation
         self.protocol_type = value.protocol_type or None
         self.protocol = value.protocol
@@ -379,7 +389,7 @@ class ClassicGroup:
         """The log has been read: from now on members have their session's time to be heard of."""
         for member in self.members:
             self.keep_session(member, step)
-        if len(self.members) > self._config.max_size:
+        if self._unsettled or len(self.members) > self._config.max_size:
             self.prepare_rebalance(step)
 
     def close(self) -> None:

@@ -6,6 +6,8 @@ with several faults gets the answer that Kafka gives.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mq.coordinators.classic_group import ClassicGroup, State
 from mq.coordinators.classic_members import Parked
 from mq.coordinators.effects import Call, Step
@@ -20,7 +22,7 @@ from mq.wire.messages.leave_group import (
 )
 from mq.wire.messages.sync_group import SyncGroupRequest, SyncGroupResponse
 
-__all__ = ["heartbeat", "leave", "sync"]
+__all__ = ["answer_leave", "heartbeat", "identities", "leave", "sync"]
 
 
 def sync(group: ClassicGroup, request: SyncGroupRequest, call: Call) -> None:
@@ -60,18 +62,26 @@ def heartbeat(group: ClassicGroup, request: HeartbeatRequest, step: Step) -> Err
 
 
 def leave(group: ClassicGroup | None, request: LeaveGroupRequest, call: Call) -> None:
-    """Members leave; an administrator removes static ones by their instance ids (KIP-345).
-
-    Each is answered for itself. Up to v2 there is only one, whose answer is the request's.
-    """
-    single = call.version < 3
-    leaving = [MemberIdentity(request.member_id)] if single else request.members
+    """Members leave; an administrator removes static ones by their instance ids (KIP-345)."""
+    leaving = identities(request, call)
     errors = [ErrorCode.UNKNOWN_MEMBER_ID] * len(leaving)
     if group is not None:
         errors = [_leave(group, identity, call.step) for identity in leaving]
         if ErrorCode.NONE in errors and not group.empty:
             group.rebalance_or_complete(call.step)
-    if single:
+    answer_leave(leaving, errors, call)
+
+
+def identities(request: LeaveGroupRequest, call: Call) -> list[MemberIdentity]:
+    """Those who are to leave; up to v2 there is only one."""
+    return [MemberIdentity(request.member_id)] if call.version < 3 else request.members
+
+
+def answer_leave(
+    leaving: Sequence[MemberIdentity], errors: Sequence[ErrorCode], call: Call
+) -> None:
+    """Tell each what became of it; up to v2 the one answer is the request's."""
+    if call.version < 3:
         response = LeaveGroupResponse(error_code=errors[0])
     else:
         members = [

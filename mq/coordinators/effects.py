@@ -11,6 +11,9 @@ three verbs, and speaks to the one who owns it only through the values below.
 ``tick(now)``
     is what ``handle`` is to a request, for the passing of time; ``deadline()`` tells when it is
     due.
+``stored(then, now)``
+    is what ``handle`` is to a request, for a step that is on stable storage. Only steps that name
+    a ``then`` are reported.
 
 The owner performs effects in this order: append ``append`` as one batch to the machine's partition,
 ``apply`` each of its records, then send ``replies`` once the partition is synced up to its end as
@@ -26,7 +29,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-__all__ = ["Call", "Effects", "Now", "Reply", "RequestContext", "StateRecord", "Step"]
+from mq.record import TopicPartition
+
+__all__ = [
+    "Call",
+    "Effects",
+    "Ending",
+    "Now",
+    "Reply",
+    "RequestContext",
+    "StateRecord",
+    "Step",
+]
 
 
 class Now(NamedTuple):
@@ -66,13 +80,27 @@ class Reply(NamedTuple):
     response: Any
 
 
+class Ending(NamedTuple):
+    """The end of a producer's transaction, to be written into each of these partitions that still
+    exists. ``producer_epoch`` is the one in which the producer may go on."""
+
+    producer_id: int
+    producer_epoch: int
+    commit: bool
+    partitions: frozenset[TopicPartition]
+
+
 @dataclass(frozen=True, slots=True)
 class Effects:
     """One indivisible step: what to make durable, and whom to tell once it is.
 
     ``partition`` is the number of the state topic's partition that ``append`` belongs to.
     ``reveals`` names further partitions of that topic that ``replies`` speak of: the replies wait
-    until these are synced up to their ends, too.
+    until these are synced up to their ends, too. ``producer``, if given, is the id and epoch of
+    the producer in whose transaction the records of ``append`` are: they count when it is
+    committed. ``ending`` is written after ``append``, and waited for like it; if it cannot be
+    written, the step is refused. ``then`` is what the machine wants to hear of when all is on
+    stable storage.
     """
 
     append: tuple[StateRecord, ...] = ()
@@ -80,6 +108,9 @@ class Effects:
     otherwise: tuple[Reply, ...] = ()
     partition: int = 0
     reveals: tuple[int, ...] = ()
+    producer: tuple[int, int] | None = None
+    ending: Ending | None = None
+    then: Any = None
 
 
 class Step:

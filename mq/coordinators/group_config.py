@@ -18,6 +18,9 @@ class GroupConfig:
     # starts meet in one rebalance. On one node they start within milliseconds.
     initial_rebalance_delay_ms: int = 0
     max_size: int = 2**31 - 1  # group.max.size
+    consumer_session_timeout_ms: int = 45_000  # group.consumer.session.timeout.ms
+    consumer_heartbeat_interval_ms: int = 5_000  # group.consumer.heartbeat.interval.ms
+    consumer_max_size: int = 2**31 - 1  # group.consumer.max.size
     offset_metadata_max_bytes: int = 4_096  # offset.metadata.max.bytes, counted as characters
     offsets_retention_ms: int = 7 * 24 * 60 * 60 * 1_000  # offsets.retention.minutes
     offsets_retention_check_interval_ms: int = 600_000  # offsets.retention.check.interval.ms

@@ -1,6 +1,7 @@
 """The records of ``__consumer_offsets``, as Kafka 4.3 writes and reads them.
 
-Values are written at the versions that Kafka writes, and read at all that it ever wrote.
+Values are written at the versions that Kafka writes, and read at all that it ever wrote. Those of
+groups of the consumer protocol are in :mod:`~mq.coordinators.consumer_group_records`.
 
 A broker meets records here that it cannot read: of group kinds it does not serve, or of a later
 release. :func:`read` names them and lets its caller go on; what it cannot read it cannot lose
@@ -12,8 +13,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from mq.coordinators import consumer_group_records
 from mq.coordinators.effects import StateRecord
 from mq.errors import ErrorCode, KafkaError
+from mq.wire.fields import Message
 from mq.wire.messages.records.group_metadata import (
     GroupMetadataKey,
     GroupMetadataValue,
@@ -24,6 +27,7 @@ from mq.wire.state_record import GROUP
 
 __all__ = [
     "APPEND_FAILED",
+    "ConsumerGroupRecord",
     "GroupMetadata",
     "OffsetCommit",
     "Unknown",
@@ -56,6 +60,14 @@ class GroupMetadata(NamedTuple):
 
     group_id: str
     value: GroupMetadataValue | None
+
+
+class ConsumerGroupRecord(NamedTuple):
+    """One of the records that make up a group of the consumer protocol, or its removal."""
+
+    group_id: str
+    key: consumer_group_records.Key
+    value: Message | None
 
 
 class Unknown(NamedTuple):
@@ -106,7 +118,9 @@ def group_tombstone(group_id: str) -> StateRecord:
     return StateRecord(*GROUP.encode(GroupMetadataKey(group_id), None))
 
 
-def read(key: bytes, value: bytes | None) -> OffsetCommit | GroupMetadata | Unknown:
+def read(
+    key: bytes, value: bytes | None
+) -> OffsetCommit | GroupMetadata | ConsumerGroupRecord | Unknown:
     """What a record says.
 
     Raises:
@@ -125,4 +139,6 @@ def read(key: bytes, value: bytes | None) -> OffsetCommit | GroupMetadata | Unkn
     if isinstance(name, OffsetCommitKey):
         assert stored is None or isinstance(stored, OffsetCommitValue)
         return OffsetCommit(name.group, name.topic, name.partition, stored)
+    if isinstance(name, consumer_group_records.KEYS):
+        return ConsumerGroupRecord(name.group_id, name, stored)
     return Unknown(type(name).__name__)

@@ -1,9 +1,10 @@
 """The group coordinator: every request about groups, and the log of ``__consumer_offsets``.
 
 One id names one group, of one kind. This module keeps the ids, hands requests to the group they
-name and builds those answers that speak of several groups; what a group decides is in the module of
-its kind, and how far it has come in ``offsets``. Every kind answers to what :class:`ClassicGroup`
-lists under that heading; what is asked of a kind is refused for groups of another.
+name and puts together what concerns several groups; what a group decides is in the modules of its
+kind (``classic_*``, ``consumer_*``), and how far it has come in ``offsets``. Every kind answers to
+what :class:`ClassicGroup` lists under that heading; what is asked of a kind is refused for groups
+of another.
 
 Each group lives in one partition of the state topic, as in Kafka, and its records and answers go
 through that one. A request that names groups of several partitions is answered once, when all of
@@ -13,60 +14,68 @@ The owner hands over every record of the state topic through :meth:`GroupCoordin
 calls :meth:`GroupCoordinator.loaded` once, and only then requests.
 
 Served: JoinGroup v0-9, SyncGroup v0-5, Heartbeat v0-4, LeaveGroup v0-5, OffsetCommit v2-10,
-OffsetFetch v1-10, OffsetDelete v0, DescribeGroups v0-6, ListGroups v0-5, DeleteGroups v0-2.
-``require_stable`` has no effect while no transaction can leave an offset pending.
+OffsetFetch v1-10, OffsetDelete v0, TxnOffsetCommit v0-5, DescribeGroups v0-6, ListGroups v0-5,
+DeleteGroups v0-2, ConsumerGroupHeartbeat v0-1, ConsumerGroupDescribe v0-1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 from mq.coordinators import classic_membership, group_records
 from mq.coordinators.classic_admission import Join, admit
-from mq.coordinators.classic_group import ClassicGroup, State, TimerKey, join_refusal
-from mq.coordinators.effects import Call, Effects, Now, RequestContext, StateRecord, Step
+from mq.coordinators.classic_group import ClassicGroup, join_refusal
+from mq.coordinators.consumer_draft import AllTopics
+from mq.coordinators.consumer_group import ConsumerGroup
+from mq.coordinators.consumer_requests import ConsumerRequests, Group
+from mq.coordinators.effects import Call, Effects, Now, RequestContext, Step
 from mq.coordinators.group_config import GroupConfig
-from mq.coordinators.group_records import APPEND_FAILED, GroupMetadata, Unknown
+from mq.coordinators.group_expiry import GroupExpiry
+from mq.coordinators.group_queries import GroupQueries
+from mq.coordinators.group_records import (
+    APPEND_FAILED,
+    ConsumerGroupRecord,
+    GroupMetadata,
+    Unknown,
+)
 from mq.coordinators.java_strings import java_hash
-from mq.coordinators.offsets import Offsets, Topics
+from mq.coordinators.offsets import Offsets
+from mq.coordinators.timer_key import TimerKey
 from mq.coordinators.timers import Timers
+from mq.coordinators.topic_id_partitions import TopicIdPartition
 from mq.errors import ErrorCode
+from mq.wire.messages.consumer_group_describe import (
+    ConsumerGroupDescribeRequest,
+)
+from mq.wire.messages.consumer_group_heartbeat import ConsumerGroupHeartbeatRequest
 from mq.wire.messages.delete_groups import (
     DeletableGroupResult,
     DeleteGroupsRequest,
     DeleteGroupsResponse,
 )
 from mq.wire.messages.describe_groups import (
-    DescribedGroup,
     DescribeGroupsRequest,
-    DescribeGroupsResponse,
 )
 from mq.wire.messages.heartbeat import HeartbeatRequest, HeartbeatResponse
 from mq.wire.messages.join_group import JoinGroupRequest
 from mq.wire.messages.leave_group import LeaveGroupRequest, LeaveGroupResponse
-from mq.wire.messages.list_groups import ListGroupsRequest, ListGroupsResponse
-from mq.wire.messages.offset_commit import OffsetCommitRequest
+from mq.wire.messages.list_groups import ListGroupsRequest
+from mq.wire.messages.offset_commit import OffsetCommitRequest, OffsetCommitRequestTopic
 from mq.wire.messages.offset_delete import OffsetDeleteRequest, OffsetDeleteResponse
-from mq.wire.messages.offset_fetch import OffsetFetchRequest
+from mq.wire.messages.offset_fetch import OffsetFetchRequest, OffsetFetchRequestGroup
 from mq.wire.messages.sync_group import SyncGroupRequest, SyncGroupResponse
+from mq.wire.messages.txn_offset_commit import TxnOffsetCommitRequest
 from mq.wire.schema import ZERO_UUID
 
 __all__ = ["GroupCoordinator"]
 
-# All that Kafka lets anyone do with a group while nothing restricts access: read (3), delete (6),
-# describe (8), describe and alter its settings (10, 11), as a bit field (KIP-430).
-_ALL_OPERATIONS: Final = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11
-
-# Expired offsets are looked for in short steps, so that nobody's request waits for all of them.
-_OFFSETS_PER_SWEEP: Final = 5_000
-
 # A member id is made of the name that its client gave itself, of which so much is told: the id must
 # fit a string of the protocol, whose length has 15 bits, however many bytes a character takes.
 _NAME_CHARACTERS_MAX: Final = 255
-
-_EXPIRY: Final = TimerKey("expiry")
 
 
 class GroupCoordinator:
@@ -75,14 +84,19 @@ class GroupCoordinator:
     ``topics`` is the catalog; ``random_id`` gives a fresh UUID as text at every call.
     """
 
-    def __init__(self, config: GroupConfig, topics: Topics, random_id: Callable[[], str]) -> None:
+    def __init__(
+        self, config: GroupConfig, topics: AllTopics, random_id: Callable[[], str]
+    ) -> None:
         self._config = config
+        self._topics = topics
         self._random_id = random_id
-        self._groups: dict[str, ClassicGroup] = {}
+        self._groups: dict[str, Group] = {}
         self._offsets = Offsets(config, topics)
         self._timers = Timers[TimerKey]()
+        self._consumer = ConsumerRequests(config, topics, self._groups, self._timers, random_id)
+        self._queries = GroupQueries(self._groups, topics)
+        self._expiry = GroupExpiry(config, self._groups, self._offsets, self._timers)
         self._loaded = False
-        self._to_sweep: list[str] = []
         self._deletions: dict[str, DeletableGroupResult] = {}  # of the request that is under way
         self._handlers: dict[type, Callable[[Any, Call], list[Effects]]] = {
             JoinGroupRequest: self._join,
@@ -91,10 +105,13 @@ class GroupCoordinator:
             LeaveGroupRequest: self._leave,
             OffsetCommitRequest: self._commit,
             OffsetFetchRequest: self._fetch,
+            TxnOffsetCommitRequest: self._commit_in_transaction,
             OffsetDeleteRequest: self._delete_offsets,
             DescribeGroupsRequest: self._describe,
             ListGroupsRequest: self._list,
             DeleteGroupsRequest: self._delete,
+            ConsumerGroupHeartbeatRequest: self._consumer_heartbeat,
+            ConsumerGroupDescribeRequest: self._describe_consumer,
         }
 
     # The verbs of a machine.
@@ -104,8 +121,12 @@ class GroupCoordinator:
         assert self._loaded, "requests come after loaded()"
         return self._handlers[type(request)](request, Call(context, token, Step(now)))
 
-    def apply(self, partition: int, key: bytes, value: bytes | None) -> str | None:
+    def apply(
+        self, partition: int, key: bytes, value: bytes | None, producer_id: int = -1
+    ) -> str | None:
         """A record of ``__consumer_offsets`` is stored, just now or before the last start.
+
+        It is pending if it is part of the transaction of a producer; only offsets are.
 
         Returns: what it is, if this coordinator cannot read it and goes on without it; else None.
 
@@ -115,6 +136,9 @@ class GroupCoordinator:
         record = group_records.read(key, value)
         if isinstance(record, Unknown):
             return f"{record.reason} in partition {partition}"
+        if isinstance(record, ConsumerGroupRecord):
+            self._consumer.apply(record)
+            return None
         group = self._groups.get(record.group_id)
         if isinstance(record, GroupMetadata):
             self._apply_group(record, group)
@@ -123,8 +147,15 @@ class GroupCoordinator:
             # Who commits without ever joining has a simple group: one without protocol or members.
             group = self._new(record.group_id, record.value.commit_timestamp)
             self._groups[record.group_id] = group
-        self._offsets.apply(record)
+        if producer_id == -1:
+            self._offsets.apply(record)
+        else:
+            self._offsets.pending.add((partition, producer_id), record)
         return None
+
+    def ended(self, partition: int, producer_id: int, *, commit: bool) -> None:
+        """A transaction has ended in a partition: its offsets count, or never were."""
+        self._offsets.ended(partition, producer_id, commit=commit)
 
     def loaded(self, now: Now) -> None:
         """All records of the state topic have been applied: time begins to count for the groups."""
@@ -132,15 +163,22 @@ class GroupCoordinator:
         self._loaded = True
         for group in self._groups.values():
             group.loaded(Step(now))
-        self._schedule_expiry(self._config.offsets_retention_check_interval_ms, now)
+        self._expiry.begin(now)
 
     def refused(self, effects: Effects, now: Now) -> list[Effects]:
         """The records of ``effects`` could not be stored, and nothing of them has been applied."""
         answers: list[Effects] = []
+        consumer_groups: set[str] = set()
         for state_record in effects.append:
             record = group_records.read(*state_record)
             if isinstance(record, GroupMetadata):
                 answers += self._refused_group(record, Step(now))
+            elif isinstance(record, ConsumerGroupRecord):
+                consumer_groups.add(record.group_id)
+        for group_id in consumer_groups:
+            self._consumer.refused(group_id, Step(now))
+            if group_id in self._deletions:
+                self._deletions[group_id].error_code = APPEND_FAILED
         return answers
 
     def deadline(self) -> int | None:
@@ -158,14 +196,15 @@ class GroupCoordinator:
         if key is None:
             return []
         if key.kind == "expiry":
-            return self._sweep(now)
-        group, step = self._groups[key.group_id], Step(now)
-        if key.kind == "session":
-            group.session_expired(key.member_id, step)
-        elif key.kind == "join":
-            group.join_expired(step)
+            return [
+                Effects(append=tombstones, partition=self.partition_for(group_id))
+                for group_id, tombstones in self._expiry.sweep(now)
+            ]
+        group, step = self._groups.get(key.group_id), Step(now)
+        if isinstance(group, ClassicGroup):
+            group.expired(key, step)
         else:
-            group.sync_expired(step)
+            self._consumer.expired(key, step)
         return self._effects(key.group_id, step)
 
     def partition_for(self, group_id: str) -> int:
@@ -191,16 +230,26 @@ class GroupCoordinator:
         if error is not ErrorCode.NONE:
             call.reply(join_refusal(call.version, request.member_id, error))
             return self._effects(request.group_id, call.step)
-        group = self._groups.get(request.group_id)
-        if group is None:
-            group = self._new(request.group_id, call.step.now.wall_ms)
-            call.step.append(group.record(()))
-            self._groups[request.group_id] = group  # now that it can be written
-            call.step.refuse(call.token, join_refusal(call.version, "", APPEND_FAILED))
         name = (request.group_instance_id or call.context.client_id)[:_NAME_CHARACTERS_MAX]
         fresh_id = "" if request.member_id else f"{name}-{self._random_id()}"
-        admit(group, Join(request, call, fresh_id), self._config.max_size)
+        join, group = Join(request, call, fresh_id), self._groups.get(request.group_id)
+        if isinstance(group, ConsumerGroup) and not group.empty:
+            self._consumer.join(group, join)
+        elif isinstance(group, ClassicGroup):
+            admit(group, join, self._config.max_size)
+        else:
+            self._found(join, group)
         return self._effects(request.group_id, call.step)
+
+    def _found(self, join: Join, former: ConsumerGroup | None) -> None:
+        """Have a member begin a classic group, where there is none or an empty one of consumers."""
+        call, group_id = join.call, join.request.group_id
+        group = self._new(group_id, call.step.now.wall_ms)
+        for record in (*(() if former is None else former.tombstones()), group.record(())):
+            call.step.append(record)
+        self._consumer.heirs[group_id] = group
+        call.step.refuse(call.token, join_refusal(call.version, "", APPEND_FAILED))
+        admit(group, join, self._config.max_size)
 
     def _check_join(self, request: JoinGroupRequest) -> ErrorCode:
         shortest_ms = self._config.min_session_timeout_ms
@@ -209,7 +258,8 @@ class GroupCoordinator:
             return ErrorCode.INVALID_GROUP_ID
         if not shortest_ms <= request.session_timeout_ms <= longest_ms:
             return ErrorCode.INVALID_SESSION_TIMEOUT
-        if request.member_id and request.group_id not in self._groups:
+        group = self._groups.get(request.group_id)
+        if request.member_id and (group is None or (group.kind == "consumer" and group.empty)):
             return ErrorCode.UNKNOWN_MEMBER_ID
         return ErrorCode.NONE
 
@@ -219,23 +269,37 @@ class GroupCoordinator:
             call.reply(SyncGroupResponse(error_code=ErrorCode.INCONSISTENT_GROUP_PROTOCOL))
         elif group is None:
             call.reply(SyncGroupResponse(error_code=_missing(request.group_id)))
+        elif isinstance(group, ConsumerGroup):
+            self._consumer.sync(group, request, call)
         else:
             classic_membership.sync(group, request, call)
         return self._effects(request.group_id, call.step)
 
     def _heartbeat(self, request: HeartbeatRequest, call: Call) -> list[Effects]:
         group = self._groups.get(request.group_id)
-        error = _missing(request.group_id)
-        if group is not None:
+        if isinstance(group, ConsumerGroup):
+            self._consumer.classic_heartbeat(group, request, call)
+        elif group is None:
+            call.reply(HeartbeatResponse(error_code=_missing(request.group_id)))
+        else:
             error = classic_membership.heartbeat(group, request, call.step)
-        call.reply(HeartbeatResponse(error_code=error))
+            call.reply(HeartbeatResponse(error_code=error))
         return self._effects(request.group_id, call.step)
 
     def _leave(self, request: LeaveGroupRequest, call: Call) -> list[Effects]:
-        if request.group_id:
-            classic_membership.leave(self._groups.get(request.group_id), request, call)
-        else:
+        group = self._groups.get(request.group_id)
+        if not request.group_id:
             call.reply(LeaveGroupResponse(error_code=ErrorCode.INVALID_GROUP_ID))
+        elif isinstance(group, ConsumerGroup):
+            self._consumer.leave(group, request, call)
+        else:
+            classic_membership.leave(group, request, call)
+        return self._effects(request.group_id, call.step)
+
+    def _consumer_heartbeat(
+        self, request: ConsumerGroupHeartbeatRequest, call: Call
+    ) -> list[Effects]:
+        self._consumer.heartbeat(request, call)
         return self._effects(request.group_id, call.step)
 
     # Requests about offsets.
@@ -252,6 +316,25 @@ class GroupCoordinator:
             call.reply(response)
         return self._effects(request.group_id, step)
 
+    def _commit_in_transaction(self, request: TxnOffsetCommitRequest, call: Call) -> list[Effects]:
+        group, now = self._groups.get(request.group_id), call.step.now
+        error = _missing(request.group_id, ErrorCode.ILLEGAL_GENERATION)
+        names = request.generation_id, request.member_id, request.group_instance_id
+        if isinstance(group, ConsumerGroup):
+            error = group.check_commit(*names, places=partial(self._places, request, 0))
+        elif group is not None:
+            error = group.check_commit(*names, transactional=True)
+        elif request.group_id and request.generation_id < 0:
+            error = ErrorCode.NONE  # the commit makes it a simple group
+        response, records = self._offsets.commit_in_transaction(request, now, error)
+        refusal, _ = self._offsets.commit_in_transaction(request, now, APPEND_FAILED)
+        for record in records:
+            call.step.append(record)
+        call.reply(response, refusal)
+        producer = request.producer_id, request.producer_epoch
+        effects = self._effects(request.group_id, call.step)
+        return [replace(each, producer=producer) for each in effects]
+
     def _check_commit(self, request: OffsetCommitRequest, call: Call) -> ErrorCode:
         generation = request.generation_id_or_member_epoch
         group = self._groups.get(request.group_id)
@@ -260,15 +343,41 @@ class GroupCoordinator:
                 return ErrorCode.NONE  # the commit makes it a simple group
             known = call.version >= 9
             return ErrorCode.GROUP_ID_NOT_FOUND if known else ErrorCode.ILLEGAL_GENERATION
-        error = group.check_commit(generation, request.member_id, request.group_instance_id)
+        names = generation, request.member_id, request.group_instance_id
+        if isinstance(group, ConsumerGroup):
+            places = partial(self._places, request, call.version)
+            return group.check_commit(*names, call.version, places)
+        error = group.check_commit(*names)
         if error is ErrorCode.NONE:
             group.committed(request.member_id, call.step)
         return error
 
+    def _places(
+        self, request: OffsetCommitRequest | TxnOffsetCommitRequest, version: int
+    ) -> list[TopicIdPartition]:
+        """The partitions that a commit names, by ids or by names."""
+        places = []
+        for topic in request.topics:
+            topic_id = self._topics.topic_id(topic.name)
+            if isinstance(topic, OffsetCommitRequestTopic) and version >= 10:
+                topic_id = topic.topic_id
+            places += [
+                TopicIdPartition(topic_id or ZERO_UUID, partition.partition_index)
+                for partition in topic.partitions
+            ]
+        return places
+
     def _fetch(self, request: OffsetFetchRequest, call: Call) -> list[Effects]:
-        call.reply(self._offsets.fetch(request, call.version))
+        call.reply(self._offsets.fetch(request, call.version, self._check_fetch))
         group_ids = [group.group_id for group in request.groups] or [request.group_id]
         return self._effects_of(group_ids, call.step)
+
+    def _check_fetch(self, asked: OffsetFetchRequestGroup) -> ErrorCode:
+        """A classic group, and one that does not exist, lets anyone ask."""
+        group = self._groups.get(asked.group_id)
+        if isinstance(group, ConsumerGroup):
+            return group.check_fetch(asked.member_id, asked.member_epoch)
+        return ErrorCode.NONE
 
     def _delete_offsets(self, request: OffsetDeleteRequest, call: Call) -> list[Effects]:
         group = self._groups.get(request.group_id)
@@ -287,33 +396,17 @@ class GroupCoordinator:
     # Requests about several groups.
 
     def _describe(self, request: DescribeGroupsRequest, call: Call) -> list[Effects]:
-        groups = [self._described(group_id, call.version) for group_id in request.groups]
-        for described in groups:
-            if request.include_authorized_operations and not described.error_code:
-                described.authorized_operations = _ALL_OPERATIONS
-        call.reply(DescribeGroupsResponse(groups=groups))
+        call.reply(self._queries.describe(request, call.version))
         return self._effects_of(request.groups, call.step)
 
-    def _described(self, group_id: str, version: int) -> DescribedGroup:
-        group = self._groups.get(group_id)
-        if group is not None:
-            return group.described()
-        described = DescribedGroup(group_id=group_id, group_state=State.DEAD.value)
-        if version >= 6:  # KIP-1043
-            described.error_code = ErrorCode.GROUP_ID_NOT_FOUND
-            described.error_message = f"Group {group_id} not found."
-        return described
+    def _describe_consumer(
+        self, request: ConsumerGroupDescribeRequest, call: Call
+    ) -> list[Effects]:
+        call.reply(self._queries.describe_consumer(request))
+        return self._effects_of(request.group_ids, call.step)
 
     def _list(self, request: ListGroupsRequest, call: Call) -> list[Effects]:
-        states = {state.strip().lower() for state in request.states_filter}
-        kinds = {kind.strip().lower() for kind in request.types_filter}
-        listed = [
-            each
-            for each in (group.listed() for group in self._groups.values())
-            if (not states or each.group_state.lower() in states)
-            and (not kinds or each.group_type in kinds)
-        ]
-        call.reply(ListGroupsResponse(groups=listed))
+        call.reply(self._queries.list(request))
         return self._effects_of(self._groups, call.step)
 
     def _delete(self, request: DeleteGroupsRequest, call: Call) -> list[Effects]:
@@ -324,7 +417,8 @@ class GroupCoordinator:
             error = ErrorCode.GROUP_ID_NOT_FOUND if group is None else group.check_delete()
             self._deletions[group_id] = DeletableGroupResult(group_id, error)
             if group is not None and error is ErrorCode.NONE:
-                effects += self._deletion(group, self._offsets.tombstones(group_id))
+                records = (*self._offsets.tombstones(group_id), *group.tombstones())
+                effects += [Effects(append=records, partition=self.partition_for(group_id))]
         # Effects are performed in order: by now ``refused`` has corrected what could not be stored.
         call.reply(DeleteGroupsResponse(results=list(self._deletions.values())))
         return effects + self._effects_of(self._deletions, call.step)
@@ -339,67 +433,30 @@ class GroupCoordinator:
         group.close()
         del self._groups[group.group_id]
 
-    def _apply_group(self, record: GroupMetadata, group: ClassicGroup | None) -> None:
+    def _apply_group(self, record: GroupMetadata, group: Group | None) -> None:
         if record.value is None:
-            if group is not None:
+            if isinstance(group, ClassicGroup):
                 self._forget(group)
-        else:
-            group = group or self._new(record.group_id, record.value.current_state_timestamp)
+            return
+        if not isinstance(group, ClassicGroup):
+            created_ms = record.value.current_state_timestamp
+            heir = self._consumer.heirs.pop(record.group_id, None)
+            group = heir or self._new(record.group_id, created_ms)
             self._groups[record.group_id] = group
-            group.apply(record.value)
+        group.apply(record.value)
 
     def _refused_group(self, record: GroupMetadata, step: Step) -> list[Effects]:
         if record.value is None:
             if record.group_id in self._deletions:
                 self._deletions[record.group_id].error_code = APPEND_FAILED
             return []
-        group = self._groups[record.group_id]
-        group.refused(step)
-        if record.value.generation == 0:  # only a new group has the generation 0
-            self._forget(group)
+        heir = self._consumer.heirs.pop(record.group_id, None)
+        if heir is not None:
+            heir.close()
+        group = self._groups.get(record.group_id)
+        if isinstance(group, ClassicGroup):
+            group.refused(step)
         return self._effects(record.group_id, step)
-
-    def _deletion(self, group: ClassicGroup, offsets: list[StateRecord]) -> list[Effects]:
-        records = (*offsets, *group.tombstones())
-        return [Effects(append=records, partition=self.partition_for(group.group_id))]
-
-    def _sweep(self, now: Now) -> list[Effects]:
-        """Delete what has expired of some groups, and the groups that have nothing left."""
-        self._schedule_expiry(self._config.offsets_retention_check_interval_ms, now)
-        effects, examined = list[Effects](), 0
-        self._to_sweep = self._to_sweep or list(self._groups)
-        while self._to_sweep and examined < _OFFSETS_PER_SWEEP:
-            group = self._groups.get(self._to_sweep.pop())
-            if group is None:
-                continue
-            try:
-                swept, count = self._swept(group, now)
-            except Exception:
-                if not effects:
-                    raise
-                self._to_sweep.append(group.group_id)  # it fails again, when nothing else is lost
-                break
-            effects += swept
-            examined += count
-        if self._to_sweep:
-            self._schedule_expiry(1, now)
-        return effects
-
-    def _swept(self, group: ClassicGroup, now: Now) -> tuple[list[Effects], int]:
-        """What is to be deleted of one group, and how much work it was to see that."""
-        tombstones, left = self._offsets.expire(
-            group.group_id, group.subscribes, group.expiry_base_ms, now.wall_ms
-        )
-        count = 1 + left + len(tombstones)
-        if not left and group.expendable:
-            return self._deletion(group, tombstones), count
-        if not tombstones:
-            return [], count
-        partition = self.partition_for(group.group_id)
-        return [Effects(append=tuple(tombstones), partition=partition)], count
-
-    def _schedule_expiry(self, delay_ms: int, now: Now) -> None:
-        self._timers.schedule(_EXPIRY, now.monotonic_ms + delay_ms)
 
     def _effects(self, group_id: str, step: Step) -> list[Effects]:
         return step.effects(self.partition_for(group_id))

@@ -1,4 +1,5 @@
-"""How far every group has come: OffsetCommit v2-10, OffsetFetch v1-10, OffsetDelete v0.
+"""How far every group has come: OffsetCommit v2-10, OffsetFetch v1-10, OffsetDelete v0,
+TxnOffsetCommit v0-5.
 
 Offsets belong to a group id, whatever kind of group it names. :class:`Offsets` keeps them and
 builds the answers; whether a group lets a client commit, and when it lets offsets expire, the group
@@ -17,6 +18,7 @@ from mq.coordinators.effects import Now, StateRecord
 from mq.coordinators.group_config import GroupConfig
 from mq.coordinators.group_records import OffsetCommit, offset_commit, offset_tombstone
 from mq.coordinators.java_strings import java_length
+from mq.coordinators.pending_offsets import PendingOffsets
 from mq.errors import ErrorCode
 from mq.wire.messages.offset_commit import (
     OffsetCommitRequest,
@@ -43,6 +45,13 @@ from mq.wire.messages.offset_fetch import (
     OffsetFetchResponseTopics,
 )
 from mq.wire.messages.records.offset_commit import OffsetCommitValue
+from mq.wire.messages.txn_offset_commit import (
+    TxnOffsetCommitRequest,
+    TxnOffsetCommitRequestPartition,
+    TxnOffsetCommitResponse,
+    TxnOffsetCommitResponsePartition,
+    TxnOffsetCommitResponseTopic,
+)
 from mq.wire.schema import ZERO_UUID
 
 __all__ = ["Expiry", "Offsets", "Topics"]
@@ -64,7 +73,10 @@ class Topics(Protocol):
 
 
 class Expiry(NamedTuple):
-    """What became of the offsets of a group: tombstones of some, and how many are left."""
+    """What became of the offsets of a group: tombstones of some, and how many are left.
+
+    What a transaction may still bring counts as left.
+    """
 
     tombstones: list[StateRecord]
     left: int
@@ -77,10 +89,17 @@ class Offsets:
         self._config = config
         self._topics = topics
         self._groups: dict[str, dict[str, dict[int, OffsetCommitValue]]] = {}
+        self.pending = PendingOffsets()
+
+    def ended(self, partition: int, producer_id: int, *, commit: bool) -> None:
+        """A transaction has ended in a partition of the state topic."""
+        for record in self.pending.end((partition, producer_id), commit=commit):
+            self.apply(record)
 
     def apply(self, record: OffsetCommit) -> None:
         """A record was stored: remember the offset, or forget it."""
         if record.value is not None:
+            self.pending.overtake(record[:3])
             topics = self._groups.setdefault(record.group_id, {})
             topics.setdefault(record.topic, {})[record.partition] = record.value
             return
@@ -119,14 +138,49 @@ class Offsets:
                     records.append(offset_commit(request.group_id, name, index, committed))
         return response, records
 
-    def fetch(self, request: OffsetFetchRequest, version: int) -> OffsetFetchResponse:
+    def commit_in_transaction(
+        self, request: TxnOffsetCommitRequest, now: Now, error: ErrorCode
+    ) -> tuple[TxnOffsetCommitResponse, list[StateRecord]]:
+        """As :meth:`commit`, but the offsets are to be pending; topics are named by name only."""
+        response, records = TxnOffsetCommitResponse(), list[StateRecord]()
+        for topic in request.topics:
+            answered = TxnOffsetCommitResponseTopic(name=topic.name)
+            response.topics.append(answered)
+            for partition in topic.partitions:
+                index = partition.partition_index
+                code = self._check_commit(topic.name, partition, error)
+                answered.partitions.append(TxnOffsetCommitResponsePartition(index, code))
+                if code == ErrorCode.NONE:
+                    committed = OffsetCommitValue(
+                        offset=partition.committed_offset,
+                        leader_epoch=partition.committed_leader_epoch,
+                        metadata=partition.committed_metadata or "",
+                        commit_timestamp=now.wall_ms,
+                        topic_id=self._topics.topic_id(topic.name) or ZERO_UUID,
+                    )
+                    records.append(offset_commit(request.group_id, topic.name, index, committed))
+        return response, records
+
+    def fetch(
+        self,
+        request: OffsetFetchRequest,
+        version: int,
+        check: Callable[[OffsetFetchRequestGroup], ErrorCode],
+    ) -> OffsetFetchResponse:
         """Answer where groups stand: in the partitions asked for, or wherever they have committed.
 
-        A group that does not exist has committed nowhere; a classic group lets anyone ask.
+        ``check`` says whether a group, if it exists, lets this member ask; since v9 it is named.
         """
+        groups = request.groups if version >= 8 else [_as_group(request)]
+        answers = [
+            OffsetFetchResponseGroup(group.group_id, error_code=error)
+            if (error := check(group))
+            else self._fetch(group, version, stable=request.require_stable)
+            for group in groups
+        ]
         if version >= 8:
-            return OffsetFetchResponse(groups=[self._fetch(g, version) for g in request.groups])
-        return OffsetFetchResponse(topics=_as_topics(self._fetch(_as_group(request), version)))
+            return OffsetFetchResponse(groups=answers)
+        return OffsetFetchResponse(topics=_as_topics(answers[0]), error_code=answers[0].error_code)
 
     def delete(
         self, request: OffsetDeleteRequest, subscribes: Callable[[str], bool]
@@ -181,12 +235,14 @@ class Offsets:
             due_ms = committed.expire_timestamp
             if self._outlives_its_topic(committed):
                 tombstones.append(offset_tombstone(group_id, topic, partition))
-            elif base is None or subscribes(topic):
+            elif base is None or subscribes(topic) or (group_id, topic, partition) in self.pending:
                 left += 1
             elif wall_ms >= (base + self._config.offsets_retention_ms if due_ms == -1 else due_ms):
                 tombstones.append(offset_tombstone(group_id, topic, partition))
             else:
                 left += 1
+        if self.pending.concerns(group_id):
+            left += 1
         return Expiry(tombstones, left)
 
     def _outlives_its_topic(self, committed: OffsetCommitValue) -> bool:
@@ -204,7 +260,10 @@ class Offsets:
         return name, known_id or ZERO_UUID, unknown
 
     def _check_commit(
-        self, name: str, partition: OffsetCommitRequestPartition, error: ErrorCode
+        self,
+        name: str,
+        partition: OffsetCommitRequestPartition | TxnOffsetCommitRequestPartition,
+        error: ErrorCode,
     ) -> ErrorCode:
         if not self._topics.has_partition(name, partition.partition_index):
             return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
@@ -214,13 +273,26 @@ class Offsets:
             return ErrorCode.OFFSET_METADATA_TOO_LARGE
         return ErrorCode.NONE
 
-    def _fetch(self, asked: OffsetFetchRequestGroup, version: int) -> OffsetFetchResponseGroup:
+    def _fetch(
+        self, asked: OffsetFetchRequestGroup, version: int, *, stable: bool
+    ) -> OffsetFetchResponseGroup:
         topics = self._groups.get(asked.group_id, {})
         if asked.topics is None:
             fetched = self._fetch_all(topics, version)
         else:
             fetched = [self._fetch_topic(topics, topic, version) for topic in asked.topics]
+        if stable and self.pending.concerns(asked.group_id):
+            self._hide_pending(asked.group_id, fetched)
         return OffsetFetchResponseGroup(asked.group_id, fetched)
+
+    def _hide_pending(self, group_id: str, fetched: list[OffsetFetchResponseTopics]) -> None:
+        """Tell nothing of partitions where a transaction may change the offset (KIP-447)."""
+        for topic in fetched:
+            name = topic.name or self._topics.topic_name(topic.topic_id) or ""
+            for each in topic.partitions:
+                if (group_id, name, each.partition_index) in self.pending:
+                    each.committed_offset, each.committed_leader_epoch = -1, -1
+                    each.metadata, each.error_code = "", ErrorCode.UNSTABLE_OFFSET_COMMIT
 
     def _fetch_all(
         self, topics: dict[str, dict[int, OffsetCommitValue]], version: int

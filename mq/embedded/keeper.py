@@ -10,7 +10,9 @@ import os
 import secrets
 import socket
 import stat
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +26,13 @@ LINGER_S: Final = 2.0
 
 QUESTION_TIMEOUT_S: Final = 5.0
 """How long whoever connects to the lease port may take to show the token."""
+
+
+PROGRESS_S: Final = 1.0
+"""How often a starting broker says that it gets on."""
+
+PROGRESS_CPU_S: Final = 0.002
+"""Processor time that counts as work: more than saying so takes."""
 
 
 class LeaseKeeper:
@@ -63,6 +72,27 @@ class LeaseKeeper:
         os.dup2(nowhere, 0)
         os.close(nowhere)
         return cls(data, starter)
+
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """Inside, tell the starter each second that the start gets on, as long as it does.
+
+        A start may have a large log to recover, so what counts is work, and not time: that this
+        process has used its processor.
+        """
+        if self._starter is None:
+            yield
+            return
+        done = threading.Event()
+        reporter = threading.Thread(
+            target=_report_progress, args=(self._starter, done), name="mq-progress", daemon=True
+        )
+        reporter.start()
+        try:
+            yield
+        finally:
+            done.set()
+            reporter.join()
 
     def refuse(self, error: MqError) -> None:
         """Tell the starter why there will be no broker."""
@@ -136,6 +166,19 @@ def _linger_s(environ: Mapping[str, str]) -> float:
         return float(environ.get("MQ_LINGER") or LINGER_S)
     except ValueError as error:
         raise ConfigurationError("MQ_LINGER must be a number of seconds") from error
+
+
+def _report_progress(starter: socket.socket, done: threading.Event) -> None:
+    reported_s = time.process_time()
+    while not done.wait(PROGRESS_S):
+        worked_s = time.process_time()
+        if worked_s - reported_s < PROGRESS_CPU_S:
+            continue
+        reported_s = worked_s
+        try:
+            starter.sendall(_line({"progress_s": worked_s}))
+        except OSError:  # the starter was killed; others may wait for this broker
+            return
 
 
 def _line(answer: Mapping[str, object]) -> bytes:

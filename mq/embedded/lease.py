@@ -23,7 +23,8 @@ __all__ = ["Lease", "attach"]
 logger = logging.getLogger("mq.embedded")
 
 START_TIMEOUT_S: Final = 30.0
-"""How long a start may take. Usually a third of a second; more only to recover a large log."""
+"""How long a starting broker may show no sign of work. Most start in a third of a second; one that
+recovers a large log takes as long as it needs, and says each second that it gets on."""
 
 ANSWER_TIMEOUT_S: Final = 5.0
 """How long a running broker may take to grant a lease."""
@@ -121,8 +122,8 @@ def _attach(data: Path) -> _Held:
     if held:
         return held
     try:
-        with _starting(data):
-            return _join(data) or _start(data)
+        with _starting(data) as lock:
+            return _join(data) or _start(data, lock)
     except OSError as error:
         raise ConfigurationError(f"{data} cannot hold data: {error.strerror}") from error
 
@@ -157,49 +158,58 @@ def _hold(
 
 
 def _read_answer(connection: socket.socket) -> dict[str, Any]:
-    """One line of JSON, or nothing if the other end closed."""
+    """One line of JSON, the last one that has come, or nothing if the other end closed."""
     line = bytearray()
     while not line.endswith(b"\n"):
         received = connection.recv(4096)
         if not received or len(line) > 65_536:
             return {}
         line += received
-    answer = json.loads(line)
+    answer = json.loads(line.splitlines()[-1])
     return answer if isinstance(answer, dict) else {}
 
 
 @contextlib.contextmanager
-def _starting(data: Path) -> Iterator[None]:
-    """Be the only one who starts a broker here. Released by the kernel if we are killed."""
+def _starting(data: Path) -> Iterator[Path]:
+    """Be the only one who starts a broker here. Released by the kernel if we are killed.
+
+    Gives a file; to touch it tells those who wait for their turn that the start gets on.
+    """
     if sys.platform == "win32":
         raise ConfigurationError(
             "the embedded broker needs Linux, macOS or WSL: set MQ_BOOTSTRAP to a broker's address"
         )
     import fcntl
 
-    deadline = time.monotonic() + 2 * START_TIMEOUT_S
-    with (data / "start.lock").open("w") as lock:
+    path = data / "start.lock"
+    touched_ns, deadline = 0, 0.0
+    with path.open("a") as lock:
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError as error:
+                if path.stat().st_mtime_ns != touched_ns:
+                    touched_ns = path.stat().st_mtime_ns
+                    deadline = time.monotonic() + 2 * START_TIMEOUT_S
                 if time.monotonic() > deadline:
                     raise BrokerUnreachable(
-                        f"another program has been starting the broker of {data} for "
-                        f"{2 * START_TIMEOUT_S:.0f} s"
+                        f"another program starts the broker of {data}, which has shown no sign of "
+                        f"work for {2 * START_TIMEOUT_S:.0f} s"
                     ) from error
                 time.sleep(0.01)
-        yield
+        path.touch()
+        yield path
 
 
-def _start(data: Path) -> _Held:
+def _start(data: Path, lock: Path) -> _Held:
     ours, theirs = socket.socketpair()
     try:
         with theirs:
             process = _spawn(data, theirs)
         ours.settimeout(START_TIMEOUT_S)
-        answer = _read_answer(ours)
+        while "progress_s" in (answer := _read_answer(ours)):
+            lock.touch()
     except (TimeoutError, ConnectionError):
         answer = {}
     except BaseException:

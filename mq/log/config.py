@@ -310,7 +310,8 @@ _DEFINITIONS: Final = (
         "segment.jitter.ms",
         _L,
         "0",
-        "Accepted for the sake of tools; segments end exactly after segment.ms.",
+        "How much earlier than after segment.ms a segment may end: each draws its own share, so "
+        "that not all partitions begin a segment at once.",
         "log.roll.jitter.ms",
         0,
     ),
@@ -360,6 +361,7 @@ class LogConfig:
     retention_ms: int = _WEEK_MS
     segment_bytes: int = 2**30
     segment_index_bytes: int = 10 * 2**20
+    segment_jitter_ms: int = 0
     segment_ms: int = _WEEK_MS
 
     @property
@@ -371,6 +373,12 @@ class LogConfig:
     def delete(self) -> bool:
         """Whether the log drops segments by age and size."""
         return "delete" in self.cleanup_policy
+
+    @property
+    def segment_ms_max(self) -> int:
+        """After which time a segment ends. In a compacted log, where only segments that have ended
+        are cleaned, no later than its records have to be."""
+        return min(self.segment_ms, self.max_compaction_lag_ms) if self.compact else self.segment_ms
 
     @property
     def log_append_time(self) -> bool:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from mq.log.files import Buffer, File, Files
-from mq.log.segment import SCAN_BYTES, Segment, Span, scan
+from mq.log.scan import SCAN_BYTES, Span, scan
+from mq.log.segment import Segment
 from mq.wire.batch import MAGIC
 
 __all__ = ["KIND", "holds_batch", "set_aside", "set_aside_whole"]

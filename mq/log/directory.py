@@ -15,14 +15,19 @@ import logging
 import re
 import threading
 import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
 from mq.errors import ConfigurationError
-from mq.log import checkpoints
+from mq.log import backlog, checkpoints
+from mq.log.backlog import Backlog
 from mq.log.config import LogConfig
-from mq.log.files import File, Files, OpenFiles
+from mq.log.files import File, Files, OpenFiles, open_files_max
+from mq.log.flusher import GroupCommit
+from mq.log.journal import JOURNAL_BYTES, Journal, remove, sync_all
 from mq.log.loader import LOST_TOPIC_ID, LastStop, create_partition, load_partition
 from mq.log.partition import METADATA_FILE, Partition
 from mq.log.storage import Storage, storage_errors
@@ -38,6 +43,7 @@ PROPERTIES_FILE: Final = "meta.properties"
 RECOVERY_POINTS_FILE: Final = "recovery-point-offset-checkpoint"
 LOG_STARTS_FILE: Final = "log-start-offset-checkpoint"
 HIGH_WATERMARKS_FILE: Final = "replication-offset-checkpoint"
+CLEANED_FILE: Final = "cleaner-offset-checkpoint"
 
 _PARTITION: Final = re.compile(r"(.+)-(\d+)")
 _DELETED: Final = re.compile(r".+-\d+\.[0-9a-f]{32}-delete")
@@ -59,9 +65,13 @@ class DataDirectory:
         durable: whether the high watermark waits for syncs (durability ``sync``).
         partitions: all that there are.
         damaged: partitions found without something that had been synced; no crash does that.
+        journal: the journal, unless durability is ``os``.
+        on_checkpoint_due: called, on any thread, when :meth:`checkpoint` is due before its time.
     """
 
-    def __init__(self, path: Path, files: Files, lock: File, *, durable: bool) -> None:
+    def __init__(
+        self, path: Path, files: Files, lock: File, *, durable: bool, journal_bytes: int
+    ) -> None:
         """Use :meth:`open`."""
         self.path = path
         self.durable = durable
@@ -71,9 +81,19 @@ class DataDirectory:
         self.damaged: set[TopicPartition] = set()
         self._files = files
         self._lock: File | None = lock
+        self.journal: Journal[Partition] | None = (
+            Journal(files, path, journal_bytes) if durable else None
+        )
+        if self.journal is not None:
+            self.journal.on_full = self._checkpoint_due
+        self.on_checkpoint_due: Callable[[], None] = lambda: None
+        self._generation = 0  # the newest one of the journals of former lives
         self._checkpointing = threading.Lock()
         self._checkpointed: set[TopicPartition] = set()  # whom the files may speak of
-        self._storage = Storage(files, OpenFiles(files), durable, self._write_checkpoints)
+        self._cleaned: dict[TopicPartition, int] = {}  # as written
+        self._storage = Storage(
+            files, OpenFiles(files, open_files_max()), durable, self._write_checkpoints
+        )
 
     @classmethod
     def open(
@@ -84,6 +104,7 @@ class DataDirectory:
         durability: Literal["sync", "os"] = "sync",
         files: Files | None = None,
         config: LogConfig | None = None,
+        journal_bytes: int = JOURNAL_BYTES,
     ) -> DataDirectory:
         """Take the directory, making it if it is not there, and repair what a crash left.
 
@@ -92,29 +113,28 @@ class DataDirectory:
             durability: ``sync``, readers see what is on stable storage; ``os``, what is appended.
             files: the disk.
             config: of all partitions, until their owner gives each its own.
+            journal_bytes: the size of each file of the journal, a multiple of its blocks.
 
         Raises:
             ConfigurationError: another process holds it, it is damaged beyond repair, or the
                 system refuses; the message says which.
         """
         files = files or Files()
-        try:
-            files.mkdir(path)
+        with _opening(path):
+            _make(files, path)
             lock = files.lock(path / LOCK_FILE)
             if lock is None:
                 raise DirectoryInUse(
                     f"{path} is in use by another broker; stop that one or choose another directory"
                 )
-            directory = cls(path, files, lock, durable=durability == "sync")
+            durable = durability == "sync"
+            directory = cls(path, files, lock, durable=durable, journal_bytes=journal_bytes)
             try:
                 directory._identify(now_ms)
                 directory._load(config or LogConfig(), now_ms)
             except BaseException:
                 directory.abandon()  # whoever keeps the error must not keep the lock
                 raise
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise ConfigurationError(f"cannot open the data directory {path}: {reason}") from error
         return directory
 
     # --- partitions ------------------------------------------------------------------------------
@@ -202,18 +222,48 @@ class DataDirectory:
 
     # --- checkpoints and the end -----------------------------------------------------------------
 
+    def group_commit(self) -> GroupCommit:
+        """What makes the partitions durable; only one may be used, on one thread at a time.
+
+        Whoever asks for it takes the directory as it is: the journal of former lives is dead.
+
+        Raises:
+            ConfigurationError: the disk refuses.
+        """
+        with _opening(self.path):
+            if self.journal is None:
+                remove(self._files, self.path)
+            else:
+                self.journal.begin(self._generation + 1)
+        return GroupCommit(self.journal, self._storage.crowd, self._checkpoint_due)
+
+    def _checkpoint_due(self) -> None:
+        self.on_checkpoint_due()
+
+    def prepare(self) -> None:
+        """Make the journal's files if they are not there; any thread may call this.
+
+        Raises:
+            OSError: that failed. It may be tried again; until then all goes on without a journal.
+        """
+        if self.journal is not None:
+            self.journal.prepare(self._generation + 1)
+
     def checkpoint(self) -> None:
         """Write down how far everything is durable, so that a start after a crash scans little.
 
-        To be called every minute or so; any thread may. With durability ``os`` it also syncs
-        segments that were sealed.
+        To be called every minute or so, and when the journal asks for it; one thread may. Before
+        that, it syncs what stands in a full file of the journal and frees it; with durability
+        ``os`` it syncs segments that were sealed.
 
         Raises:
-            OSError: it failed; a sync that failed means what ``Partition.sync`` says.
+            SyncFailed: nothing may be written any more.
+            OSError: it failed otherwise, and may be tried again.
         """
-        if not self.durable:
-            for partition in list(self.partitions.values()):
-                partition.sync(sealed_only=True)
+        if self.journal is not None:
+            self.journal.checkpoint()
+        else:
+            sync_all(list(self.partitions.values()))
         self._write_checkpoints()
 
     def close(self) -> None:
@@ -241,19 +291,31 @@ class DataDirectory:
             log_starts = {
                 name: partition.log_start_offset
                 for name, partition in partitions
-                if partition.log_start_offset > partition.first_offset
+                if partition.log_start_offset
+                > min(partition.first_offset, partition.recovery_point)
             }
-            # The recovery points first: a log start above them would be taken for damage.
+            # The log starts last: one above the high watermark would be taken for damage.
             points = {name: partition.recovery_point for name, partition in partitions}
             high_watermarks = {name: partition.high_watermark for name, partition in partitions}
+            cleaned = {name: partition.cleaned_offset for name, partition in partitions}
             self._checkpointed.update(points)
             for file, offsets in (
                 (RECOVERY_POINTS_FILE, points),
-                (LOG_STARTS_FILE, log_starts),
                 (HIGH_WATERMARKS_FILE, high_watermarks),
+                (LOG_STARTS_FILE, log_starts),
             ):
                 self._files.replace(self.path / file, checkpoints.encode_offsets(offsets))
+            for name, partition in partitions:
+                partition.checkpointed_offset = points[name]
+            self._write_cleaned({name: offset for name, offset in cleaned.items() if offset})
             self._checkpointed = set(points)
+
+    def _write_cleaned(self, cleaned: dict[TopicPartition, int]) -> None:
+        """What compaction has been through, which seldom changes and mostly is nothing."""
+        if cleaned != self._cleaned:
+            data = checkpoints.encode_offsets(cleaned)
+            self._files.replace(self.path / CLEANED_FILE, data)
+            self._cleaned = cleaned
 
     # --- the start -------------------------------------------------------------------------------
 
@@ -286,35 +348,86 @@ class DataDirectory:
 
     def _load(self, config: LogConfig, now_ms: int) -> None:
         clean = self._files.exists(self.path / CLEAN_SHUTDOWN_FILE)
-        points = self._read_offsets(RECOVERY_POINTS_FILE)
-        log_starts = self._read_offsets(LOG_STARTS_FILE)
-        self._checkpointed = {*points, *log_starts}
+        stored_points = self._read_offsets(RECOVERY_POINTS_FILE)
+        stored_starts = self._read_offsets(LOG_STARTS_FILE)
+        points, log_starts = stored_points or {}, stored_starts or {}
+        high_watermarks = self._read_offsets(HIGH_WATERMARKS_FILE) or {}
+        self._cleaned = self._read_offsets(CLEANED_FILE) or {}
+        self._checkpointed = {*points, *log_starts, *self._cleaned}
+        backlogs = self._read_journal(clean=clean)
         self._files.unlink(self.path / CLEAN_SHUTDOWN_FILE)
         self._files.sync_directory(self.path)
+        self._make_lost(backlogs)
         for directory in self._files.directories(self.path):
             if _DELETED.fullmatch(directory):
                 self._remove(self.path / directory)
             elif match := _PARTITION.fullmatch(directory):
                 name = TopicPartition(match[1], int(match[2]))
                 point, log_start = points.get(name), log_starts.get(name, 0)
-                if point is not None and log_start > point and (clean or self.durable):
+                if point is not None and log_start > max(point, high_watermarks.get(name, 0)):
                     logger.warning("%s: the log start %d cannot be, is ignored", name, log_start)
                     log_start = 0
-                stop = LastStop(clean, point or 0, log_start)
+                # A log begins above 0 only where both files say so; one that is lost says nothing.
+                is_told = not clean and None not in (stored_points, stored_starts)
+                begin_max = max(point or 0, log_start) if is_told else None
+                stop = LastStop(clean, point or 0, log_start, begin_max)
+                path, missing = self.path / directory, backlogs.get(name)
                 self.partitions[name] = load_partition(
-                    self._storage, self.path / directory, name, config, stop, now_ms
+                    self._storage, path, name, config, stop, now_ms, missing
                 )
+                self.partitions[name].cleaned_offset = self._cleaned.get(name, 0)
                 if self.partitions[name].recovered.lost_synced:
                     self.damaged.add(name)
         if not self.damaged:  # else the owner may refuse to start, and the next start is to know
             self._write_checkpoints()
 
-    def _read_offsets(self, file: str) -> dict[TopicPartition, int]:
+    def _read_journal(self, *, clean: bool) -> dict[TopicPartition, Backlog]:
+        """What the journal holds that segments may have lost."""
+        if clean:
+            self._generation = backlog.newest_generation(self._files, self.path)
+            return {}
+        found = backlog.read(self._files, self.path)
+        self._generation = found.generation
+        if found.damaged:
+            logger.error("the journal in %s is damaged: it may miss entries", self.path)
+        return found.backlogs
+
+    def _make_lost(self, backlogs: Mapping[TopicPartition, Backlog]) -> None:
+        """Make directories that were new when the crash took them; the journal has what is in them.
+
+        Where it has only what comes later, the partition was deleted before the crash.
+        """
+        for name, entries in backlogs.items():
+            path = self.path / str(name)
+            if entries.first_offset == 0 and not self._files.exists(path):
+                self._files.mkdir(path)
+                data = checkpoints.encode_topic_id(entries.topic_id)
+                self._files.sync(self._files.write(path / METADATA_FILE, data))
+        self._files.sync_directory(self.path)
+
+    def _read_offsets(self, file: str) -> dict[TopicPartition, int] | None:
         data = self._files.read(self.path / file)
         if data is None:
-            return {}
+            return None
         try:
             return checkpoints.decode_offsets(data)
         except ValueError:
             logger.warning("%s is damaged and not used", self.path / file)
-            return {}
+            return None
+
+
+@contextmanager
+def _opening(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigurationError(f"cannot open the data directory {path}: {reason}") from error
+
+
+def _make(files: Files, path: Path) -> None:
+    """Make a directory and those above it where they are missing, durably."""
+    missing = [each for each in (path, *path.parents) if not files.exists(each)]
+    files.mkdir(path)
+    for made in missing:
+        files.sync_directory(made.parent)

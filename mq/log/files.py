@@ -18,24 +18,33 @@ import errno
 import fcntl
 import mmap
 import os
+import resource
 import sys
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
-__all__ = ["Buffer", "File", "Files", "OpenFiles"]
+__all__ = ["Buffer", "File", "Files", "OpenFiles", "open_files_max"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview | mmap.mmap
 
 # The most buffers one pwritev takes (IOV_MAX on Linux and macOS).
 BUFFERS_MAX: Final = 1024
 
+SPARE_DESCRIPTORS: Final = 8
+
+# Of the descriptors that a process may have, the log uses this part, and no more than so many: the
+# rest is for connections.
+_SHARE: Final = 4
+_OPEN_FILES_MAX: Final = 8192
+
 
 class File:
     """An open file; its descriptor lives exactly as long as this object."""
 
-    __slots__ = ("fd", "path")
+    __slots__ = ("__weakref__", "fd", "path")
 
     def __init__(self, fd: int, path: Path) -> None:
         self.fd = fd
@@ -45,13 +54,59 @@ class File:
         os.close(self.fd)
 
 
+class _Reserve:
+    """Descriptors kept back for the disk, as connections may take all others.
+
+    Where a sync could not open its directory for that reason, the broker would have to stop.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._spare: list[int] = []
+        self._lock = threading.Lock()
+
+    def open(self, path: Path, flags: int) -> int:
+        """A new descriptor, if need be in the place of a spare one."""
+        try:
+            fd = os.open(path, flags, 0o644)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            return self._open_instead(path, flags)
+        if len(self._spare) < self._count:
+            self._fill()
+        return fd
+
+    def _open_instead(self, path: Path, flags: int) -> int:
+        with self._lock:
+            while self._spare:  # another thread may snatch the place of one, but hardly of all
+                os.close(self._spare.pop())
+                try:
+                    return os.open(path, flags, 0o644)
+                except OSError as error:
+                    if error.errno not in (errno.EMFILE, errno.ENFILE):
+                        raise
+        return os.open(path, flags, 0o644)
+
+    def _fill(self) -> None:
+        with self._lock:
+            try:
+                while len(self._spare) < self._count:
+                    self._spare.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+            except OSError:
+                pass  # later, when there are enough again
+
+
+_reserve = _Reserve(SPARE_DESCRIPTORS)  # of the process, as descriptors are
+
+
 class Files:
     """The disk. Paths are absolute; positions and sizes are in bytes."""
 
     def open(self, path: Path, *, create: bool = False) -> File:
         """Open a file to read and write it; with ``create`` make it where it does not exist."""
         flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
-        return File(os.open(path, flags, 0o644), path)
+        return File(_reserve.open(path, flags), path)
 
     def size(self, path: Path) -> int:
         """The length of a file."""
@@ -60,6 +115,10 @@ class Files:
     def modified_ms(self, path: Path) -> int:
         """When a file was last written to."""
         return path.stat().st_mtime_ns // 1_000_000
+
+    def set_modified(self, file: File, modified_ms: int) -> None:
+        """Say when a file was last written to."""
+        os.utime(file.fd, ns=(modified_ms * 1_000_000,) * 2)
 
     def pread(self, file: File, size: int, position: int) -> bytes:
         """Up to ``size`` bytes from ``position``; fewer only where the file ends."""
@@ -91,6 +150,22 @@ class Files:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file.path))
             written += more
 
+    def write_through(self, file: File, buffers: Sequence[Buffer], position: int) -> None:
+        """Write the buffers, and return when they are on stable storage.
+
+        As ``pwrite`` and ``sync``, but only one call of the system where there is one that does
+        both: the thread gives up the interpreter once, not twice.
+
+        Raises:
+            OSError: as ``sync``; never to be tried again.
+        """
+        written = 0
+        if hasattr(os, "RWF_DSYNC"):
+            written = os.pwritev(file.fd, buffers[:BUFFERS_MAX], position, os.RWF_DSYNC)
+        if written < sum(map(len, buffers)):
+            self.pwrite(file, buffers, position)
+            self.sync(file)
+
     def truncate(self, file: File, size: int) -> None:
         """Cut the file to ``size`` bytes."""
         os.ftruncate(file.fd, size)
@@ -108,7 +183,7 @@ class Files:
 
     def sync_directory(self, path: Path) -> None:
         """Return when the names in the directory (made, renamed, removed) are on stable storage."""
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = _reserve.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(fd)
         finally:
@@ -186,25 +261,32 @@ class Files:
         return file
 
 
-class OpenFiles:
-    """What is open of sealed segments: files and mapped indexes, together at most ``limit``.
+def open_files_max() -> int:
+    """How many files the log may keep open in this process."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return (
+        _OPEN_FILES_MAX if soft == resource.RLIM_INFINITY else min(_OPEN_FILES_MAX, soft // _SHARE)
+    )
 
-    Active segments keep a file each; sealed ones share these. What is dropped here stays open as
-    long as someone reads from it.
+
+class OpenFiles:
+    """What is open of segments: files and mapped indexes, together at most ``limit``.
+
+    What is dropped here stays open as long as someone reads from it, or waits for its sync.
     """
 
     def __init__(self, files: Files, limit: int = 512) -> None:
+        self.limit = limit
         self._files = files
-        self._limit = limit
         # The least recently used one first.
         self._open: OrderedDict[Path, File] = OrderedDict()
         self._mapped: OrderedDict[Path, Buffer] = OrderedDict()
 
-    def get(self, path: Path) -> File:
-        """The file at this path, opened now if it is not open."""
+    def get(self, path: Path, *, create: bool = False) -> File:
+        """The file at this path, opened now if it is not open; ``create`` as in ``Files.open``."""
         file = self._open.get(path)
         if file is None:
-            file = self._open[path] = self._files.open(path)
+            file = self._open[path] = self._files.open(path, create=create)
             self._shrink()
         else:
             self._open.move_to_end(path)
@@ -226,7 +308,7 @@ class OpenFiles:
         self._mapped.pop(path, None)
 
     def _shrink(self) -> None:
-        if len(self._open) + len(self._mapped) > self._limit:
+        if len(self._open) + len(self._mapped) > self.limit:
             fuller = self._open if len(self._open) >= len(self._mapped) else self._mapped
             fuller.popitem(last=False)
 

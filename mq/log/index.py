@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NO_TIMESTAMP",
     "RELATIVE_OFFSET_MAX",
+    "AbortedIndex",
     "AbortedTransaction",
     "GrowingIndexes",
     "OffsetIndex",
@@ -75,6 +76,31 @@ class OffsetIndex:
             else:
                 high = middle
         return self[low - 1] if low else None
+
+    def offset_from(self, position: int) -> int | None:
+        """An offset that no batch which begins before ``position`` reaches; None if none is known.
+
+        The first batch that is known to begin there, or further on, ends behind all of them.
+        """
+        low, high = 0, len(self)
+        while low < high:
+            middle = (low + high) // 2
+            if _OFFSET_ENTRY.unpack_from(self.data, middle * _OFFSET_ENTRY.size)[1] < position:
+                low = middle + 1
+            else:
+                high = middle
+        return self[low][0] if low < len(self) else None
+
+    def batch_before(self, position: int) -> int:
+        """The last place at or below ``position`` where a batch is known to begin; 0 if none is."""
+        low, high = 0, len(self)
+        while low < high:
+            middle = (low + high) // 2
+            if _OFFSET_ENTRY.unpack_from(self.data, middle * _OFFSET_ENTRY.size)[1] <= position:
+                low = middle + 1
+            else:
+                high = middle
+        return self[low - 1][1] if low else 0
 
     def fits(self, size: int) -> bool:
         """Whether this can be the index of a segment of ``size`` bytes, as far as its end tells."""
@@ -209,3 +235,61 @@ class AbortedTransaction(NamedTuple):
         if version != _ABORTED_VERSION:
             raise ValueError(f"an entry of the transaction index has the version {version}")
         return cls(*fields)
+
+
+class AbortedIndex:
+    """The aborted transactions whose markers lie in a segment, in the order of the markers."""
+
+    ENTRY_SIZE: Final = _ABORTED.size
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: Buffer | None = None) -> None:
+        self.data: Buffer = bytearray() if data is None else data
+
+    def __len__(self) -> int:
+        return len(self.data) // _ABORTED.size
+
+    def __getitem__(self, number: int) -> AbortedTransaction:
+        """Entry ``number``."""
+        return AbortedTransaction.decode(self.data, number * _ABORTED.size)
+
+    def append(self, aborted: AbortedTransaction) -> None:
+        """Add an entry; its marker lies behind that of the entry before."""
+        assert isinstance(self.data, bytearray)
+        self.data += aborted.encode()
+
+    def fits(self, base_offset: int) -> bool:
+        """Whether this can be the index of a segment that begins at ``base_offset``."""
+        if len(self.data) % _ABORTED.size:
+            return False
+        before = base_offset - 1
+        for version, _, first, last, stable in _ABORTED.iter_unpack(self.data):
+            if version != _ABORTED_VERSION or not (0 <= first < last and before < last):
+                return False
+            if not 0 <= stable <= last + 1:
+                return False
+            before = last
+        return True
+
+    def collect(self, start: int, end: int, found: list[AbortedTransaction]) -> bool:
+        """Add the transactions to ``found`` that reach into the offsets ``start`` to ``end``.
+
+        Returns:
+            Whether these are all: when a marker was written where nothing below ``end`` was open
+            any more, no later one is about anything there.
+        """
+        low, high = 0, len(self)
+        while low < high:
+            middle = (low + high) // 2
+            if self[middle].last_offset < start:
+                low = middle + 1
+            else:
+                high = middle
+        for number in range(low, len(self)):
+            aborted = self[number]
+            if aborted.first_offset < end:
+                found.append(aborted)
+            if aborted.last_stable_offset >= end:
+                return True
+        return False

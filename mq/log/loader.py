@@ -2,7 +2,8 @@
 
 The steps of a load: leftovers of interrupted work are removed or completed; segments are listed;
 the active one proves by its indexes that it was closed in order, or everything from the recovery
-point on is scanned and cut (see ``recovery``); the newest usable snapshot of producers is
+point on is scanned and cut (see ``recovery``), and what the journal holds is put behind it (see
+``catching_up``); the newest usable snapshot of producers is
 completed from the batches after it. Any file but a ``.log`` may be missing, stale or damaged: what
 it said is found in the log.
 
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Final
 
 from mq.log import checkpoints, damage
+from mq.log.backlog import Backlog
+from mq.log.catching_up import CatchUp
 from mq.log.config import LogConfig
 from mq.log.epochs import LeaderEpochs
 from mq.log.files import File
@@ -32,10 +35,12 @@ from mq.log.recovery import (
     sort_names,
     tidy,
 )
-from mq.log.segment import Segment, Span, file_name, scan
+from mq.log.scan import Span, scan
+from mq.log.segment import Segment, file_name
 from mq.log.storage import Loaded, Storage
 from mq.log.unsynced import Unsynced
 from mq.record import TopicPartition
+from mq.wire.batch import BatchHeader
 
 __all__ = ["LOST_TOPIC_ID", "LastStop", "create_partition", "load_partition"]
 
@@ -52,11 +57,13 @@ class LastStop:
         clean: the last stop was in order.
         recovery_point: what lies below was synced, indexes of sealed segments included.
         log_start_offset: records below are deleted.
+        begin_max: the log begins at or below this offset; None if that is not known.
     """
 
     clean: bool
     recovery_point: int = 0
     log_start_offset: int = 0
+    begin_max: int | None = None
 
 
 def create_partition(
@@ -79,7 +86,7 @@ def create_partition(
         files.write(path / EPOCHS_FILE, checkpoints.encode_epochs(epochs.entries)),
     )
     active = Segment.create(files, storage.open_files, path, 0)
-    unsynced = Unsynced(active.file, 0, made, (path, path.parent))
+    unsynced = Unsynced(storage.crowd, 0, (*made, active.file), (path, path.parent))
     loaded = Loaded([active], Producers(), epochs, 0, 0, topic_id, Recovered(clean=False), unsynced)
     return Partition(storage, path, name, config, loaded)
 
@@ -91,13 +98,17 @@ def load_partition(
     config: LogConfig,
     stop: LastStop,
     now_ms: int,
+    backlog: Backlog | None = None,
 ) -> Partition:
     """The partition in the directory ``path``, repaired where it needs to be.
+
+    Args:
+        backlog: what the journal holds of a partition of this name.
 
     Raises:
         OSError: the disk refuses.
     """
-    load = _Load(storage, path, stop, now_ms)
+    load = _Load(storage, path, stop, now_ms, backlog)
     loaded = load.run()
     partition = Partition(storage, path, name, config, loaded)
     recovered = loaded.recovered
@@ -129,6 +140,8 @@ class _Load:
     path: Path
     stop: LastStop
     now_ms: int
+    backlog: Backlog | None
+    topic_id: uuid.UUID = LOST_TOPIC_ID
     segments: list[Segment] = field(default_factory=list)
     snapshots: list[int] = field(default_factory=list)
     epochs: LeaderEpochs = field(default_factory=LeaderEpochs)
@@ -138,17 +151,22 @@ class _Load:
     truncated_bytes: int = 0
     removed_segments: int = 0
     batches_behind: bool = False
+    replayed_bytes: int = 0
+    has_hole: bool = False
     set_aside: set[str] = field(default_factory=set)
 
     def run(self) -> Loaded:
         self._tidy()
+        self._identify()
         self._list()
         self._read_epochs()
         verify_from = self._open_active()
         clean = verify_from == len(self.segments)
         producers = self._replay(verify_from)
-        lost_synced = self.end_offset < self.stop.recovery_point or (
-            self.stop.clean and self.truncated_bytes > 0
+        lost_synced = (
+            self.has_hole
+            or self.end_offset < self.stop.recovery_point
+            or (self.stop.clean and self.truncated_bytes > 0)
         )
         if self.end_offset < self.stop.log_start_offset:
             producers = self._begin_at_log_start()
@@ -159,16 +177,15 @@ class _Load:
             self.epochs.assign(0, self.end_offset)
         log_start = max(self.stop.log_start_offset, self.segments[0].base_offset)
         self.epochs.truncate_start(log_start)
-        active = self.segments[-1]
         return Loaded(
             self.segments,
             producers,
             self.epochs,
             log_start,
             self.end_offset,
-            self._topic_id(),
+            self.topic_id,
             self._recovered(clean=clean, lost_synced=lost_synced),
-            Unsynced(active.file, active.base_offset, (), ()),
+            Unsynced(self.storage.crowd, self.end_offset),
         )
 
     def _recovered(self, *, clean: bool, lost_synced: bool) -> Recovered:
@@ -181,6 +198,7 @@ class _Load:
             lost_synced,
             self.batches_behind,
             tuple(sorted(self.set_aside)),
+            self.replayed_bytes,
         )
 
     def _was_synced(self, offset: int) -> bool:
@@ -224,6 +242,10 @@ class _Load:
                 segment.delete()
             else:
                 self.segments.append(segment)
+        begin_max = self.stop.begin_max
+        if self.segments and begin_max is not None and self.segments[0].base_offset > begin_max:
+            # The crash took the names of the segments before, which nobody had deleted.
+            self._lose_from(0, self.stop.log_start_offset)
         if not self.segments:
             self.segments.append(self._create(self.stop.log_start_offset))
 
@@ -243,12 +265,20 @@ class _Load:
         if self.epochs.entries:  # else they are learned from the batches
             self.stored_epochs = self.epochs.entries
 
-    def _topic_id(self) -> uuid.UUID:
-        data = self.storage.files.read(self.path / METADATA_FILE)
+    def _identify(self) -> None:
+        """Read the topic id. One that was lost is known to the journal, if anything counts here.
+
+        Else the journal tells of a namesake that was deleted, and not even from its start.
+        """
+        path, backlog = self.path / METADATA_FILE, self.backlog
         try:
-            return checkpoints.decode_topic_id(data or b"")
+            self.topic_id = checkpoints.decode_topic_id(self.storage.files.read(path) or b"")
         except ValueError:
-            return LOST_TOPIC_ID
+            if backlog is not None and backlog.first_offset <= self.stop.recovery_point:
+                self.topic_id = backlog.topic_id
+                self.storage.files.replace(path, checkpoints.encode_topic_id(self.topic_id))
+        if self.backlog is not None and self.backlog.topic_id != self.topic_id:
+            self.backlog = None  # of a topic that was deleted
 
     # --- what it holds ---------------------------------------------------------------------------
 
@@ -286,8 +316,20 @@ class _Load:
                 self._lose_from(place + 1, replay.end_offset)
                 break
         if not clean:
+            if self.backlog is not None:
+                self._catch_up(self.backlog, replay)
             self.end_offset = replay.end_offset
         return producers
+
+    def _catch_up(self, backlog: Backlog, replay: Replay) -> None:
+        work = CatchUp(
+            self.storage.files, self.path, self.segments, self._create, replay, self.now_ms
+        )
+        work.run(backlog)
+        self.replayed_bytes = work.written_bytes
+        if work.set_aside is not None:
+            self.has_hole = True
+            self._was_set_aside(work.set_aside, replay.end_offset)
 
     def _first_to_read(self, verify_from: int, producers_offset: int) -> int:
         """The place of the first segment that holds something still unknown."""
@@ -311,19 +353,21 @@ class _Load:
         return Producers(), first
 
     def _pass(self, segment: Segment, replay: Replay) -> None:
-        for _, header in segment.scan():
+        for position, header in segment.scan():
             self.scanned_bytes += header.length
-            replay.accept(header, gapless=False)
+            replay.accept(header, _control(segment, position, header), gapless=False)
 
     def _verify(self, segment: Segment, replay: Replay, *, gapless: bool) -> bool:
         """Index a segment anew up to the first batch that is damaged; whether there was none."""
         size = segment.size
         span = Span(segment.base_offset, 0, size)
         segment.clear()
-        for _, header in scan(self.storage.files, segment.file, span, verify=True):
-            if not replay.accept(header, gapless=gapless):
+        for position, header in scan(self.storage.files, segment.file, span, verify=True):
+            if not replay.accept(header, _control(segment, position, header), gapless=gapless):
                 break
             segment.add(header.last_offset, header.max_timestamp, header.length, self.now_ms)
+            if replay.aborted is not None:
+                segment.abort(replay.aborted)
         self.scanned_bytes += segment.size
         if segment.size == size:
             return True
@@ -397,3 +441,8 @@ class _Load:
         for file in written:
             files.sync(file)
         files.sync_directory(self.path)
+
+
+def _control(segment: Segment, position: int, header: BatchHeader) -> bytes | None:
+    """All of a control batch: what it says is told by its record."""
+    return segment.read(position, header.length) if header.is_control else None

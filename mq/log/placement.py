@@ -43,7 +43,7 @@ class Appended(NamedTuple):
 
 
 def place(
-    batches: bytes,
+    batches: Buffer,
     headers: Sequence[BatchHeader],
     base_offset: int,
     leader_epoch: int,

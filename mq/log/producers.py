@@ -12,21 +12,33 @@ remembered batch, oldest first, so that a restart forgets none of the five: a re
 entry per producer, as Kafka does, ends with the newest. The timestamp of an entry is when the
 broker stored the batch, so that old records do not make their producer look expired.
 
-Knows nothing of files, time or transactions (the fields that a snapshot keeps for transactions are
-carried along).
+A producer has at most one transaction open in a partition: from its first transactional batch to
+the marker that ends it. A marker may carry a higher epoch (KIP-890), and then the sequences begin
+anew. What open transactions mean for readers is told in ``transactions``.
+
+Knows nothing of files, time or coordinators.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 import google_crc32c
 
 from mq.errors import ErrorCode, KafkaError
+from mq.wire.batch import BatchHeader
 
-__all__ = ["NO_PRODUCER_ID", "BatchMetadata", "CorruptSnapshotError", "ProducerState", "Producers"]
+__all__ = [
+    "NO_OFFSET",
+    "NO_PRODUCER_ID",
+    "BatchMetadata",
+    "CorruptSnapshotError",
+    "ProducerState",
+    "Producers",
+]
 
 NO_PRODUCER_ID: Final = -1
 NO_PRODUCER_EPOCH: Final = -1
@@ -86,12 +98,19 @@ class ProducerState:
         """The last sequence stored in this epoch, ``NO_SEQUENCE`` if there is none."""
         return self.batches[-1].last_sequence if self.batches else NO_SEQUENCE
 
+    def enter(self, epoch: int) -> None:
+        """What comes is of ``epoch``: in a new one the sequences begin anew."""
+        if epoch != self.epoch:
+            self.epoch = epoch
+            self.batches = []
+
 
 class Producers:
     """All producers of one partition."""
 
     def __init__(self) -> None:
         self._states: dict[int, ProducerState] = {}
+        self._open: dict[int, int] = {}  # first offsets of open transactions, rising
 
     def __len__(self) -> int:
         return len(self._states)
@@ -104,66 +123,107 @@ class Producers:
         """What is known of a producer."""
         return self._states.get(producer_id)
 
-    def check(
-        self, producer_id: int, epoch: int, base_sequence: int, offset_delta: int
-    ) -> BatchMetadata | None:
+    @property
+    def first_open_offset(self) -> int | None:
+        """Where the oldest open transaction begins, None if there is none."""
+        return next(iter(self._open.values()), None)
+
+    def check(self, header: BatchHeader, *, from_zero: bool = False) -> BatchMetadata | None:
         """Decide about a batch that a client sent.
+
+        Args:
+            from_zero: even an unknown producer has to begin with sequence 0, for it has an epoch to
+                itself in this partition (KIP-890): anything else lost its predecessor.
 
         Returns:
             None if the batch is next; the stored batch if this one is a repetition of it.
 
         Raises:
             KafkaError: INVALID_PRODUCER_EPOCH, a newer instance of the producer has written;
-                OUT_OF_ORDER_SEQUENCE_NUMBER, a batch before this one is missing.
+                OUT_OF_ORDER_SEQUENCE_NUMBER, a batch before this one is missing;
+                INVALID_TXN_STATE, its transaction is open and the batch is not part of it.
         """
-        state = self._states.get(producer_id)
+        state = self._states.get(header.producer_id)
         if state is None:
-            return None  # forgotten or new: nobody can tell, so any first sequence will do
-        if epoch == state.epoch:
-            expected = (state.last_sequence + 1) % _SEQUENCES  # 0 if nothing is stored yet
-            if base_sequence == expected:
-                return None
-            last_sequence = (base_sequence + offset_delta) % _SEQUENCES
-            for batch in state.batches:
-                if batch.last_sequence == last_sequence and batch.offset_delta == offset_delta:
-                    return batch
-        elif epoch < state.epoch:
+            # Forgotten or new, nobody can tell: any first sequence will do.
+            if from_zero and header.base_sequence:
+                raise _out_of_order(header, 0)
+            return None
+        if header.producer_epoch < state.epoch:
             raise KafkaError(
                 ErrorCode.INVALID_PRODUCER_EPOCH,
-                f"producer {producer_id} writes with epoch {epoch}, but {state.epoch} has begun",
+                f"producer {header.producer_id} writes with epoch {header.producer_epoch}, but "
+                f"{state.epoch} has begun",
             )
-        elif base_sequence == 0:
-            return None
-        else:
-            expected = 0
-        raise KafkaError(
-            ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
-            f"producer {producer_id}, epoch {epoch}: sequence {base_sequence} comes, "
-            f"{expected} was expected",
-        )
+        expected = 0
+        if header.producer_epoch == state.epoch:
+            expected = (state.last_sequence + 1) % _SEQUENCES  # 0 if nothing is stored yet
+            if header.base_sequence != expected:
+                for batch in state.batches:
+                    if batch[0] == header.last_sequence and batch[2] == header.last_offset_delta:
+                        return batch
+        if header.base_sequence != expected:
+            raise _out_of_order(header, expected)
+        if state.transaction_first_offset != NO_OFFSET and not header.is_transactional:
+            raise KafkaError(
+                ErrorCode.INVALID_TXN_STATE,
+                f"producer {header.producer_id} has a transaction open in this partition",
+            )
+        return None
 
-    def apply(
-        self,
-        producer_id: int,
-        epoch: int,
-        base_sequence: int,
-        offset_delta: int,
-        last_offset: int,
-        timestamp: int,
-    ) -> None:
-        """Record a batch that is in the log; ``timestamp`` (ms) is when it was stored."""
+    def apply(self, header: BatchHeader, base_offset: int, timestamp: int) -> None:
+        """Record a batch of records that is in the log at ``base_offset``.
+
+        ``timestamp`` (ms) is when it was stored. What a coordinator writes has no sequences.
+        """
+        producer_id = header.producer_id
         state = self._states.get(producer_id)
         if state is None:
-            state = self._states[producer_id] = ProducerState(epoch)
-        elif epoch != state.epoch:
-            state.epoch = epoch
-            state.batches = []
-        last_sequence = (base_sequence + offset_delta) % _SEQUENCES
+            state = self._states[producer_id] = ProducerState(header.producer_epoch)
+        else:
+            state.enter(header.producer_epoch)
+        delta = header.last_offset_delta
         batches = state.batches
-        batches.append(BatchMetadata(last_sequence, last_offset, offset_delta, timestamp))
+        batches.append(BatchMetadata(header.last_sequence, base_offset + delta, delta, timestamp))
         if len(batches) > BATCHES_REMEMBERED:
             del batches[0]
         state.timestamp = timestamp
+        # Compaction leaves empty batches of transactions that have ended long ago.
+        if (
+            header.is_transactional
+            and header.count > 0
+            and state.transaction_first_offset == NO_OFFSET
+        ):
+            state.transaction_first_offset = self._open[producer_id] = base_offset
+
+    def check_end(self, producer_id: int, epoch: int, coordinator_epoch: int) -> None:
+        """Decide about a marker that a coordinator wants to write.
+
+        Raises:
+            KafkaError: INVALID_PRODUCER_EPOCH or TRANSACTION_COORDINATOR_FENCED, a newer instance
+                of either has written.
+        """
+        state = self._states.get(producer_id)
+        if state is not None and epoch < state.epoch:
+            raise KafkaError(ErrorCode.INVALID_PRODUCER_EPOCH)
+        if state is not None and coordinator_epoch < state.coordinator_epoch:
+            raise KafkaError(ErrorCode.TRANSACTION_COORDINATOR_FENCED)
+
+    def end(self, producer_id: int, epoch: int, coordinator_epoch: int, timestamp: int) -> int:
+        """Record a marker that is in the log.
+
+        Returns:
+            Where the transaction that it ends began, ``NO_OFFSET`` if there was none.
+        """
+        state = self._states.get(producer_id)
+        if state is None:
+            state = self._states[producer_id] = ProducerState(epoch)
+        else:
+            state.enter(epoch)
+        state.coordinator_epoch = coordinator_epoch
+        state.timestamp = timestamp
+        state.transaction_first_offset = NO_OFFSET
+        return self._open.pop(producer_id, NO_OFFSET)
 
     def expire(self, now_ms: int, expiration_ms: int) -> int:
         """Forget producers that stored nothing for so long (producer.id.expiration.ms).
@@ -212,7 +272,18 @@ class Producers:
             state.timestamp = metadata.timestamp
             state.coordinator_epoch = coordinator_epoch
             state.transaction_first_offset = first_offset
+            if first_offset != NO_OFFSET:
+                producers._open[producer_id] = first_offset
+        producers._open = dict(sorted(producers._open.items(), key=itemgetter(1)))
         return producers
+
+
+def _out_of_order(header: BatchHeader, expected: int) -> KafkaError:
+    return KafkaError(
+        ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
+        f"producer {header.producer_id}, epoch {header.producer_epoch}: sequence "
+        f"{header.base_sequence} comes, {expected} was expected",
+    )
 
 
 def _entries(data: bytes) -> Iterator[tuple[int, ...]]:

@@ -22,7 +22,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from mq.log.epochs import LeaderEpochs
+from mq.log.index import AbortedTransaction
 from mq.log.producers import Producers
+from mq.log.transactions import Transactions
 from mq.wire.batch import BatchHeader
 
 __all__ = [
@@ -54,6 +56,7 @@ class Recovered(NamedTuple):
             loss, as unsynced sectors reach the disk in any order.
         set_aside: names of the files beside the log that hold what was lost although it had been
             synced, at this start or at an earlier one; they stay until they are removed by hand.
+        replayed_bytes: how much was missing and came out of the journal.
     """
 
     clean: bool = True
@@ -64,6 +67,7 @@ class Recovered(NamedTuple):
     lost_synced: bool = False
     batches_behind: bool = False
     set_aside: tuple[str, ...] = ()
+    replayed_bytes: int = 0
 
 
 class Names(NamedTuple):
@@ -145,6 +149,7 @@ class Replay:
 
     Attributes:
         end_offset: after the last batch that was accepted.
+        aborted: the transaction that this batch aborts, if it does.
     """
 
     def __init__(
@@ -162,7 +167,8 @@ class Replay:
             now_ms: counts as the time when the batches were stored, which nobody recorded.
         """
         self.end_offset = 0
-        self._producers = producers
+        self.aborted: AbortedTransaction | None = None
+        self._transactions = Transactions(producers)
         self._producers_offset = producers_offset
         self._epochs = epochs
         self._now_ms = now_ms
@@ -171,12 +177,13 @@ class Replay:
         """Whether a segment of this base offset has no hole before it."""
         return base_offset == self.end_offset
 
-    def accept(self, header: BatchHeader, *, gapless: bool) -> bool:
-        """Take the next batch, unless it is out of place.
+    def accept(self, header: BatchHeader, batch: bytes | None = None, *, gapless: bool) -> bool:
+        """Take the next batch, unless it is out of place; ``batch`` is all of a control batch.
 
         No checksum covers the base offset. In an active segment, which is never compacted, every
         batch must begin where the one before ends (``gapless``).
         """
+        self.aborted = None
         if header.base_offset < self.end_offset:
             return False
         if gapless and header.base_offset != self.end_offset:
@@ -184,14 +191,7 @@ class Replay:
         self.end_offset = header.last_offset + 1
         if self._epochs is not None:
             self._epochs.assign(header.leader_epoch, header.base_offset)
-        is_new = header.base_offset >= self._producers_offset
-        if is_new and header.producer_id >= 0 and not header.is_control:
-            self._producers.apply(
-                header.producer_id,
-                header.producer_epoch,
-                header.base_sequence,
-                header.last_offset_delta,
-                header.last_offset,
-                self._now_ms,
-            )
+        if header.producer_id >= 0 and header.base_offset >= self._producers_offset:
+            learn = self._transactions.learn
+            self.aborted = learn(header, header.base_offset, batch, self._now_ms)
         return True

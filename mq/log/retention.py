@@ -6,7 +6,7 @@ the partition deletes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from mq.log.config import LogConfig
@@ -15,11 +15,15 @@ __all__ = ["Extent", "count_expired"]
 
 
 class Extent(NamedTuple):
-    """What retention wants to know of a segment; ``latest`` is its highest timestamp (ms)."""
+    """What retention wants to know of a segment.
+
+    ``latest_ms`` gives its highest timestamp; it is asked only if that decides, for it may have to
+    be looked up on the disk.
+    """
 
     end_offset: int
     size: int
-    latest: int
+    latest_ms: Callable[[], int]
 
 
 def count_expired(
@@ -37,10 +41,12 @@ def count_expired(
         is_empty_end = count == len(segments) - 1 and not segment.size
         if segment.end_offset > high_watermark or is_empty_end:
             break
-        too_old = 0 <= config.retention_ms < now_ms - segment.latest
-        too_much = 0 <= config.retention_bytes <= size - segment.size
-        if not (
-            segment.end_offset <= log_start_offset or (config.delete and (too_old or too_much))
+        if segment.end_offset > log_start_offset and not (
+            config.delete
+            and (
+                0 <= config.retention_bytes <= size - segment.size
+                or 0 <= config.retention_ms < now_ms - segment.latest_ms()
+            )
         ):
             break
         size -= segment.size

@@ -1,8 +1,9 @@
 """A segment: a stretch of a partition's log in one file, with the indexes that find a place in it.
 
-A segment named after its base offset is a ``.log`` of record batches end to end, an ``.index`` and
-a ``.timeindex``. The last segment of a partition is active: it keeps its file open and its indexes
-in memory, and grows. All others are sealed: files and indexes are opened when somebody reads.
+A segment named after its base offset is a ``.log`` of record batches end to end, an ``.index``, a
+``.timeindex`` and a ``.txnindex``. The last segment of a partition is active: it keeps its indexes
+in memory, and grows. All others are sealed. Files, and the indexes of sealed segments, are opened
+when somebody needs them (see ``files.OpenFiles``).
 
 The log is the truth, the indexes only hints. They are written when a segment is sealed or closed,
 and built anew from the log where they are missing or where a lookup finds that they lie.
@@ -13,9 +14,11 @@ durability: what is synced when is the partition's to say.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
+from weakref import ref
 
 from mq.errors import ErrorCode, KafkaError
 from mq.log.config import LogConfig
@@ -23,20 +26,27 @@ from mq.log.files import File, Files, OpenFiles
 from mq.log.index import (
     NO_TIMESTAMP,
     RELATIVE_OFFSET_MAX,
+    AbortedIndex,
+    AbortedTransaction,
     GrowingIndexes,
     OffsetIndex,
     TimeIndex,
 )
-from mq.wire.batch import HEADER_BYTES, MAGIC, BatchHeader, check, read_header
+from mq.log.scan import SCAN_BYTES, Span, scan
+from mq.wire.batch import HEADER_BYTES, BatchHeader, read_header
 
-__all__ = ["INDEX_KINDS", "KINDS", "Segment", "Span", "file_name", "scan"]
+__all__ = ["DELETED", "INDEX_KINDS", "KINDS", "SWAP", "Segment", "file_name"]
 
 INDEX_KINDS: Final = ("index", "timeindex", "txnindex")
 KINDS: Final = ("log", *INDEX_KINDS)
 
-# How much is read at once: a lookup passes one index interval, a scan passes the whole file.
+DELETED: Final = ".deleted"
+"""What the names of files end in that nobody needs any more: a start removes them."""
+SWAP: Final = ".swap"
+"""What the names of a segment's files end in while it takes the place of others."""
+
+# How much is read at once by a lookup, which passes one index interval.
 LOOKUP_BYTES: Final = 8 * 1024
-SCAN_BYTES: Final = 1024 * 1024
 
 # What an index that is built anew is spaced by, whatever the topic says now (index.interval.bytes).
 INTERVAL_BYTES: Final = LogConfig().index_interval_bytes
@@ -53,19 +63,25 @@ class Segment:
     Attributes:
         base_offset: no batch in it is below.
         size: bytes of whole batches; what the file may hold beyond is not part of the log.
+        suffix: what the names of its files end in, for the time being.
     """
 
     __slots__ = (
+        "_aborted",
+        "_aborted_fits",
         "_begun_ms",
         "_directory",
         "_file",
         "_files",
         "_first_timestamp",
         "_growing",
+        "_is_damaged",
+        "_jitter",
         "_latest",
         "_open_files",
         "base_offset",
         "size",
+        "suffix",
     )
 
     def __init__(
@@ -74,14 +90,19 @@ class Segment:
         """A sealed segment of ``size`` bytes; nothing is opened yet."""
         self.base_offset = base_offset
         self.size = size
+        self.suffix = ""
         self._files = files
         self._open_files = open_files
         self._directory = directory
-        self._file: File | None = None
+        self._file: ref[File] | None = None
         self._growing: GrowingIndexes | None = None
+        self._aborted: AbortedIndex | None = None
+        self._aborted_fits = False  # whether the file was looked through
         self._latest: tuple[int, int] | None = None
+        self._is_damaged = False  # so that a damaged log is not read again and again
         self._first_timestamp = NO_TIMESTAMP
         self._begun_ms = 0
+        self._jitter = random.random()  # the share of segment.jitter.ms by which it ends earlier
 
     @classmethod
     def create(
@@ -96,25 +117,30 @@ class Segment:
 
     def path(self, kind: str) -> Path:
         """The segment's file of this kind."""
-        return self._directory / file_name(self.base_offset, kind)
+        name = file_name(self.base_offset, kind)
+        return self._directory / (name + self.suffix if kind in KINDS else name)
 
     @property
     def file(self) -> File:
-        """The log file, open."""
-        return self._file or self._open_files.get(self.path("log"))
+        """The log file, open; it stays so as long as somebody holds it."""
+        file = self._file() if self._file is not None else None
+        if file is None:
+            file = self._open_files.get(self.path("log"))
+            self._file = ref(file)
+        return file
 
     # --- growing ---------------------------------------------------------------------------------
 
     def activate(self, now_ms: int) -> None:
-        """Hold the log file open; ``now_ms`` counts as the time of the first append."""
-        if self._file is None:
-            self._file = self._files.open(self.path("log"), create=True)
+        """Make the log file if there is none; ``now_ms`` counts as the time of the first append."""
+        self._file = ref(self._open_files.get(self.path("log"), create=True))
         self._begun_ms = now_ms
 
     def clear(self) -> None:
         """Count no batch, and begin with empty indexes in memory; the file stays as it is."""
         self.size = 0
         self._growing = GrowingIndexes(self.base_offset)
+        self._aborted = AbortedIndex()
         self._first_timestamp = NO_TIMESTAMP
 
     def add(
@@ -133,6 +159,11 @@ class Segment:
         self._growing.add(self.size, last_offset, max_timestamp, length, interval)
         self.size += length
 
+    def abort(self, transaction: AbortedTransaction) -> None:
+        """Remember a transaction that the batch added last has aborted."""
+        assert self._aborted is not None
+        self._aborted.append(transaction)
+
     def is_full_for(
         self, length: int, last_offset: int, max_timestamp: int, config: LogConfig, now_ms: int
     ) -> bool:
@@ -140,33 +171,42 @@ class Segment:
         if not self.size:
             return False
         assert self._growing is not None
-        if self._first_timestamp >= 0:
-            waited = max_timestamp - self._first_timestamp
-        else:
-            waited = now_ms - self._begun_ms
         return (
             self.size + length > config.segment_bytes
-            or waited > config.segment_ms
+            or self.is_old(max_timestamp if self._first_timestamp >= 0 else now_ms, config)
             or last_offset - self.base_offset > RELATIVE_OFFSET_MAX
             or self._growing.is_full(config.segment_index_bytes)
         )
 
-    def write_indexes(self) -> tuple[File, File]:
-        """Write both indexes with the last entry forced; the caller syncs the files."""
+    def is_old(self, now_ms: int, config: LogConfig) -> bool:
+        """Whether the segment was begun so long before ``now_ms`` that it should end."""
+        begun = self._first_timestamp if self._first_timestamp >= 0 else self._begun_ms
+        jitter = int(self._jitter * min(config.segment_jitter_ms, config.segment_ms))
+        return self.size > 0 and now_ms - begun > config.segment_ms_max - jitter
+
+    def write_indexes(self) -> list[File]:
+        """Write the indexes, the last entry of the times forced; the caller syncs the files.
+
+        A transaction index is written even if it is empty, which Kafka does not do: where it is
+        missing it was lost.
+        """
         growing = self._growing
         assert growing is not None
         growing.finish()
         for kind in INDEX_KINDS:
             self._open_files.forget(self.path(kind))
-        return (
+        written = [
             self._files.write(self.path("index"), growing.offsets.data),
             self._files.write(self.path("timeindex"), growing.times.data),
-        )
+        ]
+        if self._aborted is not None:
+            written.append(self._files.write(self.path("txnindex"), self._aborted.data))
+        return written
 
     def seal(self) -> None:
         """Let go of what only an active segment holds; its indexes have been written."""
         self._latest = self.latest
-        self._file = self._growing = None
+        self._growing = self._aborted = None
 
     def restore(self) -> int | None:
         """Take over the indexes of a segment that was closed in order, and check its end.
@@ -175,8 +215,11 @@ class Segment:
             The offset after its last batch; None if the indexes do not agree with the log, which
             then has to be scanned from its start.
         """
-        stored = [self._files.read(self.path(kind)) for kind in ("index", "timeindex")]
-        if stored[0] is None or stored[1] is None:
+        stored = [self._files.read(self.path(kind)) for kind in INDEX_KINDS]
+        if stored[0] is None or stored[1] is None or stored[2] is None:
+            return None
+        aborted = AbortedIndex(bytearray(stored[2]))
+        if not aborted.fits(self.base_offset):
             return None
         growing = GrowingIndexes(self.base_offset)
         offsets = growing.offsets = OffsetIndex(self.base_offset, bytearray(stored[0]))
@@ -195,7 +238,7 @@ class Segment:
         if end != self.size:
             return None
         growing.bytes_since_entry = self.size - begin
-        self._growing = growing
+        self._growing, self._aborted = growing, aborted
         if self.size:
             self._first_timestamp = read_header(self.read(0, HEADER_BYTES)).max_timestamp
         return end_offset
@@ -223,6 +266,30 @@ class Segment:
         return self.rebuild().times
 
     @property
+    def aborted(self) -> AbortedIndex | None:
+        """The transactions that were aborted here; None if only the log can tell."""
+        if self._aborted is not None:
+            return self._aborted
+        path = self.path("txnindex")
+        index = AbortedIndex(self._open_files.map(path))
+        if not self._aborted_fits:
+            if not index.fits(self.base_offset) or not (len(index) or self._files.exists(path)):
+                return None
+            self._aborted_fits = True
+        if not len(index):
+            self._aborted = index  # as nearly always: to be known without another look
+        return index
+
+    def write_aborted(self, index: AbortedIndex) -> None:
+        """Replace the transaction index of a sealed segment."""
+        self._open_files.forget(self.path("txnindex"))
+        self._files.write(self.path("txnindex"), index.data)
+
+    def end_of(self, position: int) -> int | None:
+        """An offset that nothing below ``position`` reaches, if the indexes know one."""
+        return self.offsets.offset_from(position)
+
+    @property
     def latest(self) -> tuple[int, int]:
         """The highest timestamp, and the last offset of the first batch that has it."""
         if self._growing is not None:
@@ -240,13 +307,22 @@ class Segment:
 
         That goes for a damaged log, too: it grows old like any other.
         """
-        try:
-            timestamp = self.latest[0]
-        except KafkaError as error:
-            if error.code != ErrorCode.CORRUPT_MESSAGE:
-                raise
-            timestamp = NO_TIMESTAMP
+        timestamp = NO_TIMESTAMP
+        if not self._is_damaged:
+            try:
+                timestamp = self.latest[0]
+            except KafkaError as error:
+                if error.code != ErrorCode.CORRUPT_MESSAGE:
+                    raise
+                self._is_damaged = True
         return timestamp if timestamp >= 0 else self._files.modified_ms(self.path("log"))
+
+    @property
+    def first_ms(self) -> int:
+        """The timestamp of the first batch; ``NO_TIMESTAMP`` if there is none."""
+        if self._first_timestamp == NO_TIMESTAMP and self.size:
+            self._first_timestamp = read_header(self.read(0, HEADER_BYTES)).max_timestamp
+        return self._first_timestamp
 
     def find(self, offset: int) -> tuple[int, BatchHeader] | None:
         """The place and header of the first batch that ends at ``offset`` or above.
@@ -331,62 +407,39 @@ class Segment:
         text = f"{self.path('log').name} holds no batch at {position}"
         return KafkaError(ErrorCode.CORRUPT_MESSAGE, text)
 
+    def retire(self) -> list[Path]:
+        """Give the files names that no one looks for; what they are called now.
+
+        Those who read them keep them open. To unlink what is large takes a while, and can be done
+        elsewhere.
+        """
+        self.forget()
+        retired = []
+        for kind in KINDS:
+            target = self._directory / (file_name(self.base_offset, kind) + DELETED)
+            try:
+                self._files.rename(self.path(kind), target)
+            except FileNotFoundError:  # an index that was lost
+                continue
+            retired.append(target)
+        return retired
+
+    def settle(self) -> None:
+        """Have the files called as those of any segment."""
+        self.forget()
+        names = [(self.path(kind), kind) for kind in KINDS]
+        self.suffix = ""
+        for old, kind in names:
+            self._files.rename(old, self.path(kind))
+
     def delete(self) -> None:
         """Remove the segment's files; those who read them keep them open."""
         self.forget()
         for kind in KINDS:
             self._files.unlink(self.path(kind))
-        self._file = None
 
     def forget(self) -> None:
         """The files are about to go: keep none of them open for readers to come."""
+        self._file = None
         for kind in KINDS:
             self._open_files.forget(self.path(kind))
-
-
-class Span(NamedTuple):
-    """What to scan of a log file that begins at ``base_offset``: bytes ``position`` to ``end``."""
-
-    base_offset: int
-    position: int
-    end: int
-
-
-def scan(
-    files: Files, file: File, span: Span, *, verify: bool, chunk: int = SCAN_BYTES
-) -> Iterator[tuple[int, BatchHeader]]:
-    """Place and header of each whole batch in a stretch of a log file.
-
-    Ends early at what cannot be the next batch; with ``verify`` also at a wrong checksum.
-    """
-    lowest, position, end = span
-    start, data = position, b""
-    while position + HEADER_BYTES <= end:
-        if position + HEADER_BYTES > start + len(data):
-            start, data = position, files.pread(file, min(chunk, end - position), position)
-        header = read_header(data, position - start)
-        if not (
-            HEADER_BYTES <= header.length <= end - position
-            and header.magic == MAGIC
-            and lowest <= header.base_offset <= header.last_offset
-            and header.last_offset - span.base_offset <= RELATIVE_OFFSET_MAX
-        ):
-            return
-        if verify:
-            if position + header.length > start + len(data):
-                length = min(max(chunk, header.length), end - position)
-                start, data = position, files.pread(file, length, position)
-            if not _is_intact(data, position - start):
-                return
-        yield position, header
-        lowest = header.last_offset + 1
-        position += header.length
-
-
-def _is_intact(data: bytes, position: int) -> bool:
-    """Whether the batch at ``position`` is the one that was written there."""
-    try:
-        check(data, position)
-    except KafkaError:
-        return False
-    return True

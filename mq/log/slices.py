@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from mq.log.files import File
+from mq.log.index import OffsetIndex
 
 __all__ = ["Slice", "Tail", "cut"]
 
@@ -20,8 +22,7 @@ __all__ = ["Slice", "Tail", "cut"]
 TAIL_BATCHES: Final = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(msgspec.Struct, frozen=True, gc=False):
     """Bytes of a log file.
 
     ``file`` is the descriptor, valid as long as somebody refers to ``keep``. ``hot`` says that the
@@ -74,8 +75,25 @@ class Tail:
 
 
 def cut(
-    file: File, start: int, first_end: int, stop: int, max_bytes: int, *, hot: bool
+    file: File,
+    start: int,
+    first_end: int,
+    stop: int,
+    max_bytes: int,
+    *,
+    hot: bool,
+    index: OffsetIndex,
 ) -> Slice | None:
-    """The bytes from ``start``: the first batch whole and what else fits, up to ``stop``."""
+    """The bytes from ``start``: the first batch whole and what else fits, up to ``stop``.
+
+    A reader drops a batch that is cut off, so it is left out where ``index`` knows its beginning;
+    of large batches that may be half of all that would be sent.
+    """
     size = min(max(max_bytes, first_end - start), stop - start)
-    return Slice(file.fd, start, size, hot, file) if size > 0 else None
+    if size <= 0:
+        return None
+    if size < stop - start:
+        whole = index.batch_before(start + size) - start
+        if whole >= max(first_end - start, size // 2):
+            size = whole
+    return Slice(file.fd, start, size, hot, file)

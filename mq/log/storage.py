@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mq.errors import ErrorCode, KafkaError
 from mq.log.epochs import LeaderEpochs
@@ -16,12 +16,12 @@ from mq.log.files import Files, OpenFiles
 from mq.log.producers import Producers
 from mq.log.recovery import Recovered
 from mq.log.segment import Segment
-from mq.log.unsynced import Unsynced
+from mq.log.unsynced import Crowd, Unsynced
 
 __all__ = ["Loaded", "Storage", "storage_error", "storage_errors"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Storage:
     """What all partitions of a data directory share.
 
@@ -30,12 +30,17 @@ class Storage:
         open_files: what is open of sealed segments.
         durable: whether the high watermark waits for syncs.
         save_log_starts: makes the log start offsets of all partitions durable.
+        crowd: the partitions that have unsynced files.
     """
 
     files: Files
     open_files: OpenFiles
     durable: bool
     save_log_starts: Callable[[], None]
+    crowd: Crowd = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.crowd = Crowd(self.files, self.open_files.limit)
 
 
 @dataclass(slots=True)

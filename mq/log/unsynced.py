@@ -1,59 +1,226 @@
-"""What of a partition is not yet known to be on stable storage.
+"""What of a partition is not yet on stable storage.
 
-Always the file of the active segment; after a roll also what was sealed (log, indexes, snapshot),
-and the directory that got new names; for a new partition also the directory above. The owner's
-thread adds, a syncing thread takes all at once: it may sync too much, never too little.
+Two answers, since there are two ways to get it there. The partition's own files: those written to
+since their last sync (the active segment; after a roll also what was sealed, with its indexes and a
+snapshot), and the directories that have got new names. And what was appended since the last group
+commit, byte for byte, as long as it is small enough for an entry in the journal.
+
+The owner's thread adds. Any thread may sync; only one thread, which commits groups, may take. A
+sync covers at least what was added before it began.
+
+Knows nothing of segments, nor of who waits.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from mq.log.files import File, Files
+from mq.log.files import Buffer, File, Files
 
-__all__ = ["Pending", "Unsynced"]
+__all__ = ["ENTRY_BYTES_MAX", "Crowd", "SyncFailed", "Taken", "Unsynced"]
+
+# Above, the partition's own files are synced. The journal would still be a little faster, but all
+# that goes through it is written twice.
+ENTRY_BYTES_MAX: Final = 128 * 1024
 
 
-class Pending(NamedTuple):
-    """One look at what is to do; the active file is the last one and begins at ``sealed_end``."""
+class SyncFailed(OSError):
+    """A sync failed, and nobody knows what is on the disk.
 
-    files: tuple[File, ...]
-    directories: tuple[Path, ...]
-    sealed_end: int
+    It fails from then on, as a second try could succeed without having written anything: stop, and
+    recover by a restart.
+    """
+
+
+class Taken(NamedTuple):
+    """What was appended since the last look; ``batches`` is None if it was too much to keep."""
+
+    first_offset: int
+    end_offset: int
+    size: int
+    batches: Sequence[Buffer] | None
+
+
+class Crowd:
+    """All that have unsynced files, the longest waiting first: each keeps some of them open.
+
+    The owner's thread may add as many as ``limit``; whoever commits groups brings them down again.
+    """
+
+    def __init__(self, files: Files, limit: int) -> None:
+        self._files = files
+        self._limit = limit
+        self._members: dict[Unsynced, None] = {}
+
+    def make_room(self) -> None:
+        """Let one more enter, though it takes a sync of another one.
+
+        Raises:
+            SyncFailed: that.
+        """
+        if len(self._members) >= self._limit:
+            self._thin(self._limit - 1)
+
+    def thin(self) -> None:
+        """Sync some if there are more than half as many as there may be.
+
+        Raises:
+            SyncFailed: one of them.
+        """
+        self._thin(self._limit // 2)
+
+    def _thin(self, limit: int) -> None:
+        excess = len(self._members) - limit
+        if excess > 0:
+            for member in list(self._members)[:excess]:
+                member.sync(self._files)
+
+    def enter(self, member: Unsynced) -> None:
+        """``member`` has unsynced files."""
+        self._members[member] = None
+
+    def leave(self, member: Unsynced) -> None:
+        """``member`` has none any more."""
+        self._members.pop(member, None)
 
 
 class Unsynced:
-    """The files and directories of one partition that await their sync."""
+    """One partition's share.
 
-    __slots__ = ("_lock", "pending")
+    Attributes:
+        recovery_point: everything below is on stable storage in the partition's own files.
+    """
+
+    __slots__ = (
+        "_abandoned",
+        "_batches",
+        "_crowd",
+        "_directories",
+        "_end",
+        "_error",
+        "_files",
+        "_first",
+        "_has_new_names",
+        "_lock",
+        "_size",
+        "_syncing",
+        "recovery_point",
+    )
 
     def __init__(
-        self, active: File, sealed_end: int, files: Iterable[File], directories: Iterable[Path]
+        self,
+        crowd: Crowd,
+        synced_offset: int,
+        files: Iterable[File] = (),
+        directories: Iterable[Path] = (),
     ) -> None:
-        self.pending = Pending((*files, active), tuple(directories), sealed_end)
-        self._lock = threading.Lock()  # around every change of pending; looking needs none
+        self.recovery_point = synced_offset
+        self._crowd = crowd
+        self._lock = threading.Lock()  # around all changes of what is below
+        self._files = dict.fromkeys(files)
+        self._directories = dict.fromkeys(directories)
+        self._has_new_names = bool(self._directories)
+        self._end = synced_offset
+        self._first = synced_offset
+        self._size = 0
+        self._batches: list[Buffer] | None = []
+        self._syncing = threading.Lock()  # around a sync, for the kernel tells of an error once
+        self._error: SyncFailed | None = None
+        self._abandoned = False
+        if self._files:
+            crowd.enter(self)
 
-    def roll(self, files: Iterable[File], directory: Path, active: File, sealed_end: int) -> None:
-        """A segment was sealed, with these files beside it, and ``active`` begun."""
-        with self._lock:
-            before = self.pending
-            directories = tuple({*before.directories, directory})
-            self.pending = Pending((*before.files, *files, active), directories, sealed_end)
+    # --- the owner's thread ----------------------------------------------------------------------
 
-    def sync(self, files: Files, pending: Pending, *, sealed_only: bool = False) -> None:
-        """Sync what ``pending`` shows.
+    def make_room(self) -> None:
+        """To be called before something is written.
 
         Raises:
-            OSError: some sync failed.
+            SyncFailed: see ``Crowd.make_room``.
         """
-        for file in pending.files[:-1] if sealed_only else pending.files:
-            files.sync(file)
-        for directory in pending.directories:
-            files.sync_directory(directory)
-        if len(pending.files) > 1 or pending.directories:
+        if not self._files:
+            self._crowd.make_room()
+
+    def sync_names(self, files: Files, directory: Path) -> None:
+        """To be called before a segment is begun, so that the names before it are durable.
+
+        Else a crash could keep its name and lose that of the segment before it, and the log would
+        seem to begin in the middle.
+
+        Raises:
+            SyncFailed: that.
+        """
+        if self._has_new_names:
+            with self._syncing:
+                if self._error is not None:
+                    raise self._error
+                self._sync(files, (), (directory,))
+            self._has_new_names = False
+
+    def write(self, file: File, end_offset: int, batches: Sequence[Buffer], size: int) -> None:
+        """Batches of ``size`` bytes, up to ``end_offset``, were written to the active ``file``."""
+        with self._lock:
+            self._end = end_offset
+            self._size += size
+            if self._size > ENTRY_BYTES_MAX:
+                self._batches = None
+            elif self._batches is not None:
+                self._batches += batches
+            self._files[file] = None
+            self._crowd.enter(self)
+
+    def roll(self, files: Iterable[File], directory: Path, base_offset: int) -> None:
+        """A segment was sealed, with these files, and the one at ``base_offset`` was begun."""
+        with self._lock:
+            self._end = max(self._end, base_offset)
+            self._files.update(dict.fromkeys(files))
+            self._directories[directory] = None
+            self._has_new_names = True
+            self._crowd.enter(self)
+
+    def abandon(self) -> None:
+        """The files are about to go: from now on there is nothing to sync."""
+        self._abandoned = True
+
+    # --- other threads ---------------------------------------------------------------------------
+
+    def take(self) -> Taken:
+        """What was appended since the last time; the caller makes it durable."""
+        with self._lock:
+            taken = Taken(self._first, self._end, self._size, self._batches)
+            self._first, self._size, self._batches = self._end, 0, []
+        return taken
+
+    def sync(self, files: Files) -> int:
+        """Sync the partition's own files; the offset below which they are on stable storage.
+
+        Raises:
+            SyncFailed: that, now or earlier.
+        """
+        with self._syncing:
+            if self._error is not None:
+                raise self._error
             with self._lock:
-                if self.pending is pending:  # else it grew meanwhile: the next sync takes all
-                    self.pending = pending._replace(files=pending.files[-1:], directories=())
+                dirty, self._files = self._files, {}
+                directories, self._directories = self._directories, {}
+                end = self._end
+                self._crowd.leave(self)
+            self._sync(files, dirty, directories)
+            self.recovery_point = end
+            return end
+
+    def _sync(self, files: Files, dirty: Iterable[File], directories: Iterable[Path]) -> None:
+        try:
+            if not self._abandoned:
+                for file in dirty:
+                    files.sync(file)
+                for directory in directories:
+                    files.sync_directory(directory)
+        except OSError as error:
+            # The directory may have been renamed under our hands.
+            if not (self._abandoned and isinstance(error, FileNotFoundError)):
+                self._error = SyncFailed(*error.args)
+                raise self._error from error

@@ -25,6 +25,7 @@ from mq.wire.varint import UNSIGNED, read_signed_varint, signed_varint
 
 __all__ = [
     "CONTROL",
+    "DELETE_HORIZON",
     "HEADER_BYTES",
     "LOG_APPEND_TIME",
     "NO_PRODUCER",
@@ -32,6 +33,7 @@ __all__ = [
     "TRANSACTIONAL",
     "BatchHeader",
     "BatchRecord",
+    "Buffer",
     "Codec",
     "Producer",
     "batches",
@@ -42,6 +44,7 @@ __all__ = [
     "rewrite",
     "stamp",
     "stamp_append_time",
+    "whole_bytes",
 ]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -55,10 +58,12 @@ CODEC_MASK: Final = 0x07
 LOG_APPEND_TIME: Final = 0x08
 TRANSACTIONAL: Final = 0x10
 CONTROL: Final = 0x20
+DELETE_HORIZON: Final = 0x40
 
 _HEAD: Final = struct.Struct(">qiibI")
 _TAIL: Final = struct.Struct(">hiqqqhii")
 _HEADER: Final = struct.Struct(">qiibIhiqqqhii")
+_LENGTH: Final = struct.Struct(">8xi")
 _SUMMED: Final = _HEAD.size  # the checksum covers everything from the attributes on
 _UNCOUNTED: Final = 12  # the length field does not count itself nor the base offset
 
@@ -119,6 +124,14 @@ class BatchHeader(NamedTuple):
     def has_append_time(self) -> bool:
         """Whether its time is the broker's (``LogAppendTime``), the same for all records."""
         return bool(self.attributes & LOG_APPEND_TIME)
+
+    @property
+    def delete_horizon_ms(self) -> int | None:
+        """When compaction may drop the batch's tombstones or marker (KIP-534), if that is set.
+
+        It takes the place of the base timestamp, and the records' times count from it.
+        """
+        return self.base_timestamp if self.attributes & DELETE_HORIZON else None
 
 
 class BatchRecord(msgspec.Struct, frozen=True, gc=False):
@@ -189,6 +202,24 @@ def batches(buffer: Buffer, position: int = 0) -> Iterator[tuple[int, BatchHeade
         position += header.length
 
 
+def whole_bytes(buffer: Buffer) -> int:
+    """Where the last whole batch ends, as :func:`batches` would find it.
+
+    Raises:
+        KafkaError: a batch claims less than a header (``CORRUPT_MESSAGE``).
+    """
+    position, end = 0, len(buffer)
+    while end - position >= HEADER_BYTES:
+        length: int = _LENGTH.unpack_from(buffer, position)[0] + _UNCOUNTED
+        if length < HEADER_BYTES:
+            text = f"a batch claims {length} bytes"
+            raise KafkaError(ErrorCode.CORRUPT_MESSAGE, text)
+        if length > end - position:
+            break
+        position += length
+    return position
+
+
 def stamp(buffer: bytearray, position: int, base_offset: int, leader_epoch: int) -> None:
     """Give the batch at ``position`` its place in the log. The checksum does not cover these."""
     struct.pack_into(">q", buffer, position, base_offset)
@@ -238,20 +269,32 @@ def encode_batch(
     return _join(base_offset, leader_epoch, tail, body)
 
 
-def rewrite(header: BatchHeader, records: Sequence[BatchRecord]) -> bytes:
+def rewrite(
+    header: BatchHeader, records: Sequence[BatchRecord], *, delete_horizon_ms: int | None = None
+) -> bytes:
     """The batch of ``header`` with only these of its records left: same offsets, same producer.
 
-    With none left, the header alone remains, as it does in Kafka's log to keep the last sequence.
+    With none left, the header alone remains, as it does in Kafka's log to keep the last sequence;
+    it has no time then, so that nobody looks in it for a record of that time.
+    A delete horizon (ms, KIP-534) is set if one is given, and kept if the batch has one.
+
+    Raises:
+        KafkaError: the codec's library is not installed (``UNSUPPORTED_COMPRESSION_TYPE``).
     """
-    first, latest, body = header.base_timestamp, header.max_timestamp, b""
+    attributes, first, latest, body = header.attributes, NO_TIMESTAMP, NO_TIMESTAMP, b""
     if records:
+        horizon = header.delete_horizon_ms if delete_horizon_ms is None else delete_horizon_ms
+        if horizon is not None:
+            attributes |= DELETE_HORIZON
         deltas = [record.offset - header.base_offset for record in records]
-        first, latest, body = _encode_records(records, deltas)
+        first, latest, body = _encode_records(records, deltas, horizon)
         body = compress(Codec(header.codec), body)
         if header.has_append_time:
             latest = header.max_timestamp
+    else:
+        attributes &= ~(CODEC_MASK | DELETE_HORIZON)
     tail = (
-        header.attributes,
+        attributes,
         header.last_offset_delta,
         first,
         latest,
@@ -271,10 +314,13 @@ def _join(base_offset: int, leader_epoch: int, tail: tuple[int, ...], body: byte
 
 
 def _encode_records(
-    records: Sequence[BatchRecord], deltas: Iterable[int]
+    records: Sequence[BatchRecord], deltas: Iterable[int], base_timestamp: int | None = None
 ) -> tuple[int, int, bytes]:
-    """The first time, the latest time, and the bytes of ``records`` at these offset deltas."""
-    first = records[0].timestamp
+    """The base time, the latest time, and the bytes of ``records`` at these offset deltas.
+
+    The base time is that of the first record unless another one is given.
+    """
+    first = records[0].timestamp if base_timestamp is None else base_timestamp
     latest = max(record.timestamp for record in records)
     parts = [
         _encode_record(record, record.timestamp - first, delta)

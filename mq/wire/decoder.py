@@ -5,6 +5,8 @@ follows it, is one call of ``struct``. The position is a variable and a constant
 writer adds up, so nothing is spent on moving it; lengths above 127, tagged fields and other rare
 things are calls that give back a position as if nothing had happened.
 
+Many bytes of records are not copied: a message has a view of them, which keeps the frame alive.
+
 What the peer sends is not trusted. A length must not move the position backwards, and a count must
 not exceed the bytes that are left. A length that points past the end needs no check of its own:
 slices stop there, and whatever is read next, or a comparison at the end, tells. An element can cost
@@ -31,6 +33,8 @@ from mq.wire.varint import read_unsigned_varint
 __all__ = ["compile_decoder"]
 
 Decoder = Callable[[bytes, int], tuple[Any, int]]
+
+VIEWED_BYTES: Final = 16 * 1024  # from here on a view of records is cheaper than a copy
 
 UUIDS_REMEMBERED: Final = 4096  # topic ids come with every fetch; making a UUID takes 1 µs
 
@@ -77,6 +81,7 @@ _SCOPE: Final = {
     "uuids": _Uuids(),
     "unpack_many": lengths.unpack_many,
     "varint": read_unsigned_varint,
+    "view": memoryview,
     "ZERO_UUID": ZERO_UUID,
     "BAD": (IndexError, struct.error, ValueError),
 }
@@ -257,7 +262,7 @@ class _Reader:
         n, base = self.source.name("n"), self.source.name("p")
         is_string = member.kind.name == "string"
         self._byte(n)
-        read = f"{name} = b[{self.at(1)} : {base}]{'.decode()' if is_string else ''}"
+        read = f"{name} = {self._slice(member, n, base, 1)}"
         if nullable:
             with self.source.block(f"if {n} > 1:"):
                 self._long(n, member.kind.name)
@@ -301,9 +306,18 @@ class _Reader:
             self._null(member, name, base, nullable=nullable)
         with self.source.block("else:"):
             self.source.line(f"{base} = {self.at()} + {n}")
-            self.source.line(f"{name} = b[{self.at()} : {base}]{'.decode()' if is_string else ''}")
+            self.source.line(f"{name} = {self._slice(member, n, base)}")
         self._move(base)
         self.unseen = True
+
+    def _slice(self, member: Member, n: str, end: str, further: int = 0) -> str:
+        """The ``n`` bytes from the position to ``end``, as what they stand for."""
+        place = f"[{self.at(further)} : {end}]"
+        if member.kind.name == "string":
+            return f"b{place}.decode()"
+        if member.kind.name == "records":
+            return f"b{place} if {n} < {VIEWED_BYTES} else view(b){place}"
+        return f"b{place}"
 
     def _text(self, member: Member, name: str, *, nullable: bool) -> None:
         """A string whose two bytes of length stand alone: quicker to look at than to unpack."""

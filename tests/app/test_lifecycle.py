@@ -298,10 +298,8 @@ async def test_a_member_that_was_taken_out_of_its_group_joins_again_and_goes_on(
     assert group == app.name
 
 
-async def test_the_group_protocol_is_the_newest_that_the_brokers_have(
-    bootstrap: str, engine: str
-) -> None:
-    assert await has_consumer_protocol(bootstrap) == (engine == "kafka")
+async def test_the_group_protocol_is_the_newest_that_the_brokers_have(bootstrap: str) -> None:
+    assert await has_consumer_protocol(bootstrap)
 
 
 async def test_run_ends_at_once_if_it_was_stopped_before(

@@ -19,6 +19,7 @@ import pytest
 from mq.broker.broker import Broker
 from mq.broker.dispatcher import Dispatcher
 from mq.broker.outbound import SENDFILE
+from mq.broker.page_cache import PageCache
 from mq.broker.server import Limits, Server
 from mq.broker.settings import Settings
 from mq.log.directory import DataDirectory
@@ -51,12 +52,14 @@ class GatedFiles(Files):
 class RunningBroker:
     """A broker that serves until :meth:`stop`."""
 
-    def __init__(self, path, *, durability, sendfile, limits, settings):
+    def __init__(self, path, *, durability, sendfile, page_cache, new_loop, limits, settings):
         self.files = GatedFiles()
         self.failures = []
         self._path = path
         self._durability = durability
         self._sendfile = sendfile
+        self._page_cache = page_cache
+        self._new_loop = new_loop
         self._limits = limits
         self._settings = settings
         self._ready = threading.Event()
@@ -65,7 +68,8 @@ class RunningBroker:
         assert self._ready.wait(TIMEOUT_S)
 
     def _run(self):
-        asyncio.run(self._serve())
+        with asyncio.Runner(loop_factory=self._new_loop) as runner:
+            runner.run(self._serve())
 
     async def _serve(self):
         self.loop = asyncio.get_running_loop()
@@ -78,7 +82,10 @@ class RunningBroker:
         )
         self.broker = Broker(directory, self.loop, self._settings, self.failures.append)
         self.server = Server(
-            Dispatcher(self.broker).serve, limits=self._limits, sendfile=self._sendfile
+            Dispatcher(self.broker).serve,
+            limits=self._limits,
+            sendfile=self._sendfile,
+            page_cache=PageCache(self.loop, **self._page_cache),
         )
         listener = socket.create_server(("127.0.0.1", 0))
         self.address = self.server.listen(listener)
@@ -273,6 +280,8 @@ def start_broker(tmp_path):
         *,
         durability="sync",
         sendfile=SENDFILE,
+        page_cache=None,
+        new_loop=asyncio.new_event_loop,
         limits=None,
         settings=None,
         path=tmp_path / "data",
@@ -281,6 +290,8 @@ def start_broker(tmp_path):
             path,
             durability=durability,
             sendfile=sendfile,
+            page_cache=page_cache or {},
+            new_loop=new_loop,
             limits=limits or Limits(),
             settings=settings or Settings(),
         )

@@ -174,11 +174,3 @@ def test_groups_are_described_and_deleted(servers, consumers, topic):
     consumer.close()
     admin.delete_consumer_groups(["g"])["g"].result(TIMEOUT_S)
     assert admin.list_consumer_groups().result(TIMEOUT_S).valid == []
-
-
-def test_transactions_fail_with_a_reason_and_without_waiting(servers):
-    producer = Producer({**servers, "transactional.id": "t"})
-    with pytest.raises(Exception) as failed:  # noqa: PT011 - KafkaException hides its class
-        producer.init_transactions(TIMEOUT_S)
-    code = failed.value.args[0].code()
-    assert code == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED

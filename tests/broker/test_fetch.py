@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
+import asyncio
+import os
+import socket
+import struct
+import threading
 import uuid
 
 import pytest
+import uvloop
 
-from mq.broker.outbound import SENDFILE
+from mq.broker import page_cache
+from mq.broker.outbound import Outbound
+from mq.broker.page_cache import PageCache
 from mq.errors import ErrorCode
+from mq.wire.messages.api_versions import ApiVersionsRequest
 from mq.wire.messages.delete_topics import DeleteTopicsRequest
 from mq.wire.messages.fetch import FetchPartition, FetchRequest, FetchTopic
 
@@ -154,39 +162,167 @@ def test_a_fetch_of_nothing_is_answered_at_once(client):
     assert client.ask(FetchRequest(max_wait_ms=600_000, min_bytes=1), 12).responses == []
 
 
-@pytest.mark.parametrize("sendfile", [True, False], ids=["sendfile", "without sendfile"])
-@pytest.mark.parametrize("size", [10, 8_000, 9_000, 300_000, 900_000])
-def test_bytes_arrive_unchanged_by_either_way_of_sending(
-    start_broker, connect, wire, sendfile, size
+WAYS = {
+    "as it is here": {},
+    "without sendfile": {"sendfile": False},
+    "a system that does not tell what is cached": {"page_cache": {"tells": False}},
+    "as on macOS": {"page_cache": {"tells": False, "reads_nowait": False}},
+    "no help at all": {"sendfile": False, "page_cache": {"tells": False, "reads_nowait": False}},
+}
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+def test_bytes_arrive_unchanged_on_either_loop_and_every_way(
+    start_broker, connect, wire, new_loop, way
 ):
-    if sendfile and not SENDFILE:
-        pytest.skip("no sendfile here")
-    broker = start_broker(sendfile=sendfile)
+    broker = start_broker(new_loop=new_loop, **way)
     client = connect(broker)
     client.create("t")
-    sent = [bytes([number]) * size for number in range(9)]
+    sizes = (10, 8_000, 9_000, 900_000, 300_000, 10)
+    sent = [bytes([number]) * size for number, size in enumerate(sizes)]
     for value in sent:
         client.produce("t", value)
+    forget(broker, "t", hot=False)
     client.send(wire.fetch_request("t"), 12)
+    client.send(wire.fetch_request("t", max_bytes=10), 12)
     client.send(wire.fetch_request("t", 4), 4)
     assert wire.values_in(client.receive().responses[0].partitions[0].records) == sent
+    assert wire.values_in(client.receive().responses[0].partitions[0].records) == sent[:1]
     assert wire.values_in(client.receive().responses[0].partitions[0].records) == sent[4:]
 
 
-def test_old_records_are_read_ahead_on_another_thread(broker, client, wire, monkeypatch):
+def forget(broker, topic, *, hot):
+    """Have the system drop a partition's file from its page cache, and us what we know of it."""
+
+    def drop():
+        partition = broker.broker.partitions.by_name(topic, 0)
+        found = partition.read(0, 1)
+        os.fdatasync(found.file)
+        os.posix_fadvise(found.file, 0, 0, os.POSIX_FADV_DONTNEED)
+        if not hot:
+            partition._segments._hot_from = 1 << 60
+
+    broker.call(drop)
+
+
+def test_cold_records_are_read_on_another_thread_a_window_at_a_time(
+    broker, client, wire, monkeypatch
+):
+    client.create("t")
+    sent = [bytes([number]) * 900_000 for number in range(3)]
+    for value in sent:
+        client.produce("t", value)
+    fetched = []
+    real = PageCache.fetch
+
+    def fetch(cache, piece, then):
+        fetched.append(piece.size)
+        real(cache, piece, then)
+
+    monkeypatch.setattr(PageCache, "fetch", fetch)
+    monkeypatch.setattr(PageCache, "holds", lambda *_: False)
+    assert wire.values_in(client.fetch("t").records) == sent
+    assert sum(fetched) > 2_700_000
+    assert max(fetched) == 1 << 20
+
+
+def test_a_disk_that_does_not_answer_holds_up_no_other_client(
+    broker, client, connect, wire, monkeypatch
+):
     client.create("t")
     client.produce("t", bytes(100_000))
-    partition = broker.call(lambda: broker.broker.partitions.by_name("t", 0))
-    warmed = []
-    real = broker.server.warm
-    monkeypatch.setattr(
-        broker.server, "warm", lambda slices, then: (warmed.append(len(slices)), real(slices, then))
-    )
+    gate = threading.Event()
+    real = page_cache._read_through
+    monkeypatch.setattr(PageCache, "holds", lambda *_: False)
+    monkeypatch.setattr(page_cache, "_read_through", lambda piece: (gate.wait(20), real(piece)))
+    client.send(wire.fetch_request("t"), 12)
+    assert connect(broker).ask(ApiVersionsRequest(), 0).error_code == 0
+    gate.set()
+    assert wire.values_in(client.receive().responses[0].partitions[0].records) == [bytes(100_000)]
 
-    def cold(*args, **options):
-        found = type(partition).read(partition, *args, **options)
-        return None if found is None else dataclasses.replace(found, hot=False)
 
-    monkeypatch.setattr(partition, "read", cold, raising=False)
-    assert wire.values_in(client.fetch("t").records) == [bytes(100_000)]
-    assert warmed == [1]
+def test_whoever_leaves_while_the_disk_is_waited_for_is_forgotten(
+    broker, client, connect, wire, monkeypatch, eventually
+):
+    client.create("t")
+    client.produce("t", bytes(100_000))
+    gate = threading.Event()
+    real = page_cache._read_through
+    monkeypatch.setattr(PageCache, "holds", lambda *_: False)
+    monkeypatch.setattr(page_cache, "_read_through", lambda piece: (gate.wait(20), real(piece)))
+    other = connect(broker)
+    client.send(wire.fetch_request("t"), 12)
+    client.close()
+    eventually(lambda: broker.call(lambda: len(broker.server._connections)) == 1)
+    gate.set()
+    assert other.ask(ApiVersionsRequest(), 0).error_code == 0
+
+
+def test_a_peer_that_leaves_in_the_middle_of_an_answer_takes_nobody_along(
+    broker, client, connect, wire, eventually
+):
+    client.create("t")
+    for _ in range(20):
+        client.produce("t", bytes(900_000))
+    leaver = connect(broker)
+    leaver.send(wire.fetch_request("t"), 12)
+    assert leaver.socket.recv(1000)
+    leaver.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    leaver.close()
+    eventually(lambda: broker.call(lambda: len(broker.server._connections)) == 1)
+    assert len(wire.values_in(client.fetch("t").records)) == 18
+
+
+def test_an_answer_goes_on_after_its_topic_was_deleted(broker, client, connect, wire, eventually):
+    client.create("t")
+    sent = [bytes([number]) * 900_000 for number in range(15)]
+    for value in sent:
+        client.produce("t", value)
+    path = broker.call(lambda: broker.broker.partitions.by_name("t", 0).path)
+    client.send(wire.fetch_request("t"), 12)
+    connect(broker).ask(DeleteTopicsRequest(topic_names=["t"]), 4)
+    eventually(lambda: not path.exists())
+    assert wire.values_in(client.receive().responses[0].partitions[0].records) == sent
+
+
+def test_a_fetch_does_not_wait_for_more_at_the_end_of_a_segment(client, wire):
+    client.create("t", segment_bytes=str(1 << 20))
+    for _ in range(3):
+        client.produce("t", bytes(700_000))
+    got = client.fetch("t", 0, min_bytes=1 << 24, max_wait_ms=600_000)
+    assert wire.values_in(got.records) == [bytes(700_000)]
+
+
+def test_a_fetch_that_waits_is_answered_when_its_segment_ends(
+    broker, client, connect, wire, eventually
+):
+    client.create("t", segment_bytes=str(1 << 20))
+    client.produce("t", bytes(700_000))
+    client.send(wire.fetch_request("t", min_bytes=1 << 24, max_wait_ms=600_000), 12)
+    eventually(lambda: broker.call(lambda: len(broker.broker.fetches)) == 1)
+    connect(broker).produce("t", bytes(700_000))
+    got = client.receive().responses[0].partitions[0]
+    assert wire.values_in(got.records) == [bytes(700_000)]
+
+
+def test_consumers_hear_of_a_record_before_its_producer_does(
+    start_broker, connect, wire, eventually, monkeypatch
+):
+    broker = start_broker(durability="os")
+    consumer, producer = connect(broker), connect(broker)
+    producer.create("t")
+    consumer.send(wire.fetch_request("t", max_wait_ms=600_000), 12)
+    eventually(lambda: broker.call(lambda: len(broker.broker.fetches)) == 1)
+    sent = []
+    real = Outbound.flush
+
+    def flush(outbound):
+        sent.append(outbound._socket.getpeername()[1])
+        return real(outbound)
+
+    monkeypatch.setattr(Outbound, "flush", flush)
+    producer.produce("t", b"a")
+    consumer.receive()
+    ports = [each.socket.getsockname()[1] for each in (consumer, producer)]
+    assert sent == ports

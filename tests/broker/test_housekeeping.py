@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mq.broker.housekeeping
 from mq.log.config import LogConfig
 
 
@@ -32,7 +33,7 @@ def test_the_progress_of_syncs_is_written_down(broker, client, tmp_path, eventua
     client.create("t")
     client.produce("t", b"a", b"b")
     broker.call(broker.broker._housekeeping._checkpoint)
-    file = tmp_path / "data" / "recovery-point-offset-checkpoint"
+    file = tmp_path / "data" / "replication-offset-checkpoint"
     eventually(lambda: "t 0 2" in file.read_text().splitlines())
 
 
@@ -73,7 +74,7 @@ def test_retention_goes_on_after_a_bug(broker, client, monkeypatch, caplog, even
     def broken(now_ms):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(partition, "delete_old", broken)
+    monkeypatch.setattr(partition, "expire_producers", broken)
     housekeeping = broker.broker._housekeeping
     first = housekeeping._timers[housekeeping._retain]
     broker.call(housekeeping._retain)
@@ -87,3 +88,23 @@ def test_retention_goes_on_after_a_bug(broker, client, monkeypatch, caplog, even
         )
     )
     assert due
+
+
+def test_a_jump_of_the_clock_deletes_nothing(broker, client, wire, monkeypatch, caplog, eventually):
+    client.create("t")
+    partition = partition_of(broker)
+    partition.config = LogConfig(segment_bytes=280, retention_ms=60_000)
+    for _ in range(3):
+        client.produce("t", bytes(150))
+    housekeeping = broker.broker._housekeeping
+    clocks = mq.broker.housekeeping._clocks
+    year_ms = 365 * 24 * 60 * 60 * 1000
+    monkeypatch.setattr(
+        mq.broker.housekeeping, "_clocks", lambda: (clocks()[0] + year_ms, clocks()[1])
+    )
+    before = housekeeping._timers[housekeeping._retain]
+    broker.call(housekeeping._retain)
+    eventually(lambda: housekeeping._timers[housekeeping._retain] is not before)
+    assert broker.call(housekeeping.now_ms) < clocks()[0] + year_ms / 2
+    assert partition.first_offset == 0
+    assert caplog.text.count("the clock has jumped") == 1

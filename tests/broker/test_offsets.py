@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mq.errors import ErrorCode
+from mq.wire.batch import BatchRecord, Codec, encode_batch
 from mq.wire.messages.delete_records import (
     DeleteRecordsPartition,
     DeleteRecordsRequest,
@@ -42,6 +43,21 @@ def filled(client, wire):
         request = wire.produce_request("t", wire.batch(b"%d" % number, timestamp=NOW + time))
         client.ask(request, 9)
     return client
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "offset"),
+    [(NOW, 0), (NOW + 1, 1), (NOW + 500, 1), (NOW + 1500, 2), (NOW + 2001, 5), (-3, 5)],
+)
+def test_the_exact_record_is_found_in_a_compressed_batch(client, wire, timestamp, offset):
+    client.create("t")
+    for start in (0, 1000):
+        records = [BatchRecord(b"", b"", timestamp=NOW + 1000 * at + start) for at in range(3)]
+        batch = encode_batch(records, attributes=Codec.LZ4)
+        client.ask(wire.produce_request("t", batch), 9)
+    found = list_offset(client, timestamp)
+    assert (found.offset, found.error_code) == (offset, ErrorCode.NONE)
+    assert list_offset(client, NOW + 3001).offset == -1
 
 
 @pytest.mark.parametrize("version", range(1, 12))

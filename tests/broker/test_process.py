@@ -92,6 +92,28 @@ def test_a_directory_in_use_is_refused(spawn):
     assert "in use" in said
 
 
+def test_of_brokers_that_race_for_a_directory_one_serves(spawn):
+    racing = [spawn("--listen", "127.0.0.1:0") for _ in range(4)]
+    lines = {process: process.stderr.readline() for process in racing}
+    [winner] = [process for process, line in lines.items() if "serving" in line]
+    for process in racing:
+        if process is not winner:
+            assert process.wait(TIMEOUT_S) == 2
+            assert "in use by another broker" in lines[process]
+
+
+def test_a_directory_is_free_as_soon_as_its_broker_is_killed(spawn, connect):
+    process = spawn("--listen", "127.0.0.1:0")
+    client = connect(type("At", (), {"address": address_of(process)}))
+    client.create("t")
+    assert client.produce("t", b"a").error_code == 0
+    process.kill()
+    process.wait(TIMEOUT_S)
+    successor = spawn("--listen", "127.0.0.1:0")
+    client = connect(type("At", (), {"address": address_of(successor)}))
+    assert client.produce("t", b"b").base_offset == 1
+
+
 def test_strangers_are_let_in_only_when_told(spawn, connect):
     code, said = refusal(spawn("--listen", "0.0.0.0:0"))
     assert code == 2

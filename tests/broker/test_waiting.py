@@ -102,6 +102,18 @@ def test_only_the_waiters_of_a_partition_are_asked(waiters):
     assert [number for number, poll in enumerate(polls) if poll.asked] == [7]
 
 
+def test_a_thousand_consumers_of_a_partition_cost_one_wake_up_each(waiters, clock):
+    polls = [Poll() for _ in range(1000)]
+    for poll in polls:
+        waiters.park(poll, ["a", "b"], 1.0)
+    waiters.advanced("a")
+    assert all(poll.asked == ["a"] for poll in polls)
+    assert all(poll.answers == 1 for poll in polls)
+    assert all(timer.cancelled for timer in clock.timers)
+    waiters.advanced("b")
+    assert all(poll.asked == ["a"] for poll in polls)
+
+
 def test_whoever_left_is_not_answered(waiters, clock):
     poll = Poll()
     waiters.park(poll, ["a", "a"], 0.5)

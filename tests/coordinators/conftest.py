@@ -18,6 +18,11 @@ from mq.coordinators.effects import Effects, Now, RequestContext, StateRecord
 from mq.coordinators.group_config import GroupConfig
 from mq.coordinators.groups import GroupCoordinator
 from mq.wire import schema
+from mq.wire.messages.consumer_group_describe import ConsumerGroupDescribeRequest
+from mq.wire.messages.consumer_group_heartbeat import (
+    ConsumerGroupHeartbeatRequest,
+    TopicPartitions,
+)
 from mq.wire.messages.describe_groups import DescribedGroup, DescribeGroupsRequest
 from mq.wire.messages.heartbeat import HeartbeatRequest
 from mq.wire.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
@@ -40,10 +45,29 @@ TOPIC_ID = uuid.UUID(int=77)
 
 
 class Topics:
-    """A catalog with one topic, ``orders``, of eight partitions."""
+    """A catalog with one topic at first, ``orders``, of eight partitions."""
 
     def __init__(self) -> None:
         self.ids = {"orders": TOPIC_ID}
+        self.counts = {"orders": 8}
+        self.version = 0
+
+    def put(self, name: str, partitions: int) -> uuid.UUID:
+        """Create a topic, or grow it."""
+        self.version += 1
+        self.counts[name] = partitions
+        return self.ids.setdefault(name, uuid.UUID(int=1_000 + self.version))
+
+    def delete(self, name: str) -> None:
+        """Delete a topic."""
+        self.version += 1
+        del self.ids[name], self.counts[name]
+
+    def names(self) -> Iterable[str]:
+        return self.ids
+
+    def partition_count(self, name: str) -> int:
+        return self.counts[name]
 
     def topic_name(self, topic_id: uuid.UUID) -> str | None:
         return next((name for name, known in self.ids.items() if known == topic_id), None)
@@ -52,7 +76,15 @@ class Topics:
         return self.ids.get(name)
 
     def has_partition(self, name: str, partition: int) -> bool:
-        return name in self.ids and partition < 8
+        return name in self.ids and 0 <= partition < self.counts.get(name, 8)
+
+
+def listed(places: Iterable[tuple[uuid.UUID, int]]) -> list[TopicPartitions]:
+    """Partitions as a heartbeat lists them."""
+    topics: dict[uuid.UUID, list[int]] = {}
+    for topic_id, partition in sorted(places):
+        topics.setdefault(topic_id, []).append(partition)
+    return [TopicPartitions(*each) for each in topics.items()]
 
 
 class Asked(NamedTuple):
@@ -70,9 +102,10 @@ class Owner:
         config: GroupConfig | None = None,
         log: Iterable[Any] = (),
         ids: Iterator[int] | None = None,
+        topics: Topics | None = None,
     ) -> None:
         self.config = config or GroupConfig()
-        self.topics = Topics()
+        self.topics = topics or Topics()
         self.ids = ids or itertools.count(1)
         self.coordinator = GroupCoordinator(self.config, self.topics, self.random_id)
         self.log: list[tuple[int, StateRecord]] = list(log)
@@ -90,7 +123,7 @@ class Owner:
 
     def restarted(self, config: GroupConfig | None = None) -> Owner:
         """Another owner that finds the log of this one, which it lost without a warning."""
-        return Owner(config or self.config, self.log, self.ids)
+        return Owner(config or self.config, self.log, self.ids, self.topics)
 
     def random_id(self) -> str:
         """A fresh id: chance has no place in a test, so it counts."""
@@ -255,6 +288,63 @@ class Owner:
     def state(self, group_id: str = "g") -> str:
         """The state of a group as an administrator sees it."""
         return self.describe(group_id).group_state
+
+    # The consumer protocol.
+
+    def heartbeat(
+        self,
+        member_id: str,
+        epoch: int,
+        *,
+        group_id: str = "g",
+        owned: Iterable[tuple[uuid.UUID, int]] | None = None,
+        version: int = 1,
+        client_id: str = "client",
+        **fields: Any,
+    ) -> Any:
+        """A ConsumerGroupHeartbeat; returns the answer. A first one subscribes to ``orders``."""
+        if epoch == 0:
+            owned = owned or ()
+            fields = {
+                "subscribed_topic_names": ["orders"],
+                "rebalance_timeout_ms": 60_000,
+                **fields,
+            }
+        request = ConsumerGroupHeartbeatRequest(
+            group_id=group_id,
+            member_id=member_id,
+            member_epoch=epoch,
+            topic_partitions=None if owned is None else listed(owned),
+            **fields,
+        )
+        return self.answers[self.send(request, version, client_id)]
+
+    def consumer_group(self, group_id: str = "g") -> Any:
+        """A consumer group as an administrator sees it."""
+        return self.ask(ConsumerGroupDescribeRequest([group_id]), 1).groups[0]
+
+    def owned(self, group_id: str = "g") -> dict[str, list[int]]:
+        """The partitions of ``orders`` that each member of a consumer group has."""
+        return {
+            member.member_id: [
+                partition
+                for each in member.assignment.topic_partitions
+                for partition in each.partitions
+                if each.topic_name == "orders"
+            ]
+            for member in self.consumer_group(group_id).members
+        }
+
+    def pair(self) -> tuple[int, int]:
+        """Have the members ``a`` and ``b`` share ``orders``, at rest; returns their epochs."""
+        self.heartbeat("a", 0)
+        self.heartbeat("b", 0)
+        (keep,) = self.heartbeat("a", 2).assignment.topic_partitions
+        owned = [(keep.topic_id, partition) for partition in keep.partitions]
+        first = self.heartbeat("a", 2, owned=owned)
+        second = self.heartbeat("b", 3)
+        assert self.consumer_group().group_state == "Stable"
+        return first.member_epoch, second.member_epoch
 
     # Groups that have come further.
 

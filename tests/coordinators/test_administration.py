@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mq.coordinators import groups as groups_module
+from mq.coordinators import group_expiry
 from mq.errors import ErrorCode
 from mq.wire.messages.delete_groups import DeleteGroupsRequest
 from mq.wire.messages.describe_groups import DescribeGroupsRequest
@@ -213,7 +213,7 @@ def test_many_offsets_are_looked_through_in_short_steps(
     for number in range(10):
         owner.commit(1, group_id=f"g{number}")
     owner.advance(WEEK_MS - 1)
-    monkeypatch.setattr(groups_module, "_OFFSETS_PER_SWEEP", 4)
+    monkeypatch.setattr(group_expiry, "_OFFSETS_PER_SWEEP", 4)
     owner.advance(1)
     left = listed(owner)
     assert len(left) == 8  # two groups of one offset each

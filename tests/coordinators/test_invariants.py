@@ -23,8 +23,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from mq.coordinators.classic_group import ClassicGroup, State, TimerKey
+from mq.coordinators.classic_group import ClassicGroup, State
 from mq.coordinators.group_config import GroupConfig
+from mq.coordinators.timer_key import TimerKey
 from mq.wire.messages.leave_group import LeaveGroupRequest, MemberIdentity
 
 Owner = Any

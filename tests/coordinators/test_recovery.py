@@ -115,7 +115,7 @@ def test_many_restarts_read_the_same(owner: Owner) -> None:
         assert owner.committed("other") == 9
 
 
-def test_a_group_of_records_without_a_leader_or_rebalance_timeout_is_led_by_its_first_member(
+def test_a_group_of_records_without_a_leader_or_rebalance_timeout_has_a_rebalance(
     new_owner: NewOwner,
 ) -> None:
     """Version 0 of the record had no rebalance timeout; a leader may be null."""
@@ -124,10 +124,9 @@ def test_a_group_of_records_without_a_leader_or_rebalance_timeout_is_led_by_its_
     value = b"\x00\x00" + b"\x00\x08consumer" + struct.pack(">i", 4) + b"\x00\x05range"
     value += b"\xff\xff" + struct.pack(">i", 1) + member
     owner = new_owner(log=[(0, StateRecord(b"\x00\x02\x00\x01g", value))])
-    described = owner.describe()
-    assert (described.group_state, described.protocol_data) == ("Stable", "range")
-    owner.join("m", protocols=[("range", b"s")])
-    assert owner.state() == "CompletingRebalance"
+    assert owner.state() == "PreparingRebalance"
+    token = owner.join("m", protocols=[("range", b"s")])
+    assert (owner.answers[token].generation_id, owner.answers[token].leader) == (5, "m")
 
 
 def test_tombstones_remove_what_they_name_and_nothing_else(owner: Owner) -> None:
@@ -150,7 +149,7 @@ def test_tombstones_remove_what_they_name_and_nothing_else(owner: Owner) -> None
     [
         (b"\x00\x63", "a record of type 99 in partition 3"),
         (b"\xff\xff", "a record of type -1 in partition 3"),
-        (b"\x00\x03\x00\x01g", "ConsumerGroupMetadataKey in partition 3"),
+        (b"\x00\x0b\x00\x01g", "ShareGroupMetadataKey in partition 3"),
     ],
 )
 def test_records_of_unknown_types_are_named_and_ignored(

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from mq.coordinators.classic_group import TRANSITIONS, ClassicGroup, State, TimerKey
+from mq.coordinators.classic_group import TRANSITIONS, ClassicGroup, State
 from mq.coordinators.effects import Now, Step
 from mq.coordinators.group_config import GroupConfig
+from mq.coordinators.timer_key import TimerKey
 from mq.coordinators.timers import Timers
 
 Owner = Any

@@ -6,11 +6,13 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from mq.embedded import attach
+from mq.embedded import attach, lease
 from mq.errors import BrokerUnreachable, ConfigurationError
 from tools.mq_broker import MqBroker
 
@@ -175,3 +177,46 @@ def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="cannot hold data"):
         attach(tmp_path / "file" / ".mq")
+
+
+def spawn(script):
+    """Something in the place of the broker, with the starter's socket as its standard input."""
+
+    def start(data, connection):
+        command = [sys.executable, "-c", script]
+        return subprocess.Popen(command, stdin=connection.fileno(), cwd=data)
+
+    return start
+
+
+WORKS_AND_SERVES = """
+import os, socket
+starter = socket.socket(fileno=0)
+starter.sendall(b'{"progress_s": 1}\\n')
+while not os.path.exists("start.lock"):  # which is touched for those who wait for their turn
+    pass
+starter.sendall(b'{"progress_s": 2}\\n{"address": "127.0.0.1:9", "embedded": true}\\n')
+starter.recv(1)
+"""
+
+
+def test_a_start_is_waited_for_as_long_as_it_gets_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "_spawn", spawn(WORKS_AND_SERVES))
+    held = lease._start(tmp_path, tmp_path / "start.lock")
+    assert held.address == "127.0.0.1:9"
+    held.connection.close()
+    assert held.process.wait(10) == 0
+
+
+def test_a_start_that_shows_no_sign_of_work_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "START_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(lease, "_spawn", spawn("import sys; sys.stdin.buffer.raw.read(1)"))
+    with pytest.raises(BrokerUnreachable, match="did not start"):
+        lease._start(tmp_path, tmp_path / "start.lock")
+
+
+def test_whoever_waits_for_a_start_without_a_sign_of_work_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "START_TIMEOUT_S", 0.02)
+    refused = pytest.raises(BrokerUnreachable, match="no sign of work")
+    with lease._starting(tmp_path), refused, lease._starting(tmp_path):
+        pass

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import select
 import socket
+import threading
 
 import pytest
 
 from mq.embedded import LeaseKeeper
+from mq.embedded import keeper as keeper_module
 from mq.embedded.directory import Announcement, split
 from mq.errors import ConfigurationError
 
@@ -42,6 +45,7 @@ def starter():
     starter = Starter()
     yield starter
     starter.ours.close()
+    starter.theirs.close()
 
 
 def test_the_starter_is_told_the_address_once_it_is_served(tmp_path, starter):
@@ -140,3 +144,45 @@ def test_a_linger_that_is_no_number_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("MQ_LINGER", "soon")
     with pytest.raises(ConfigurationError, match="MQ_LINGER"):
         LeaseKeeper(tmp_path)
+
+
+def test_a_start_that_works_says_so_until_it_is_done(tmp_path, starter, monkeypatch):
+    monkeypatch.setattr(keeper_module, "PROGRESS_S", 0.001)
+    lines = starter.ours.makefile("rb")
+    with LeaseKeeper(tmp_path, starter.theirs).starting():
+        worked = []
+        while len(worked) < 3:
+            select.select([starter.ours], [], [], 0)  # some work, for there has to be some
+            if select.select([starter.ours], [], [], 0)[0]:
+                worked.append(json.loads(lines.readline())["progress_s"])
+    assert worked == sorted(set(worked))
+
+
+def test_a_start_that_hangs_says_nothing(tmp_path, starter, monkeypatch):
+    monkeypatch.setattr(keeper_module, "PROGRESS_S", 0.001)
+    monkeypatch.setattr(keeper_module.time, "process_time", lambda: 1.0)
+    reports = threading.Event()
+    real = keeper_module.threading.Event.wait
+    waits = []
+
+    def wait(event, seconds=None):
+        waits.append(seconds)
+        if len(waits) > 5:
+            reports.set()
+        return real(event, seconds)
+
+    monkeypatch.setattr(keeper_module.threading.Event, "wait", wait)
+    with LeaseKeeper(tmp_path, starter.theirs).starting():
+        assert real(reports, 10)
+    starter.ours.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        starter.ours.recv(1)
+
+
+def test_a_starter_that_was_killed_does_not_stop_the_start(tmp_path, starter, monkeypatch):
+    monkeypatch.setattr(keeper_module, "PROGRESS_S", 0.0)
+    monkeypatch.setattr(keeper_module, "PROGRESS_CPU_S", 0.0)
+    starter.ours.close()
+    with LeaseKeeper(tmp_path, starter.theirs).starting():
+        pass
+    assert "mq-progress" not in {thread.name for thread in threading.enumerate()}

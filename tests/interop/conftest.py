@@ -6,14 +6,44 @@ test asks for nothing that Kafka itself does not do.
 
 from __future__ import annotations
 
+import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from mq.wire.fields import Request, Response
+from mq.wire.framing import FrameReader, decode_response, encode_request
+from tools.apache_kafka import ApacheKafka
+
 TIMEOUT_S = 60.0
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[ApacheKafka]:
+    """Apache Kafka, to be compared with; all tests of a process share it."""
+    with ApacheKafka.start() as kafka:
+        yield kafka
+
+
+@pytest.fixture(scope="session")
+def ask() -> Callable[[str, Request, int], Response]:
+    """`ask(address, request, version)`: the answer of a broker to a request that we write."""
+
+    def ask_on_a_new_connection(address: str, request: Request, version: int) -> Response:
+        host, _, port = address.rpartition(":")
+        with socket.create_connection((host, int(port)), TIMEOUT_S) as connection:
+            connection.sendall(encode_request(1, "interop", request, version))
+            reader, frames = FrameReader(), []
+            while not frames:
+                data = connection.recv(65536)
+                assert data, "the broker closed the connection"
+                frames = reader.feed(data)
+        return decode_response(frames[0], type(request), version)[1]
+
+    return ask_on_a_new_connection
 
 
 @pytest.fixture

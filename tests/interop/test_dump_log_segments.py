@@ -16,8 +16,9 @@ import pytest
 from mq.log.config import LogConfig
 from mq.log.directory import DataDirectory
 from mq.log.partition import Partition
+from mq.log.transactions import Marker
 from mq.record import TopicPartition
-from mq.wire.batch import BatchRecord, Codec, Producer, encode_batch
+from mq.wire.batch import TRANSACTIONAL, BatchRecord, Codec, Producer, encode_batch
 from tools.apache_kafka import tool
 
 pytestmark = pytest.mark.slow
@@ -125,3 +126,36 @@ def test_the_snapshot_shows_the_last_batches_of_every_producer(tmp_path: Path) -
         for number in range(BATCHES - 15 + each, BATCHES, 3)
     ]
     assert [tuple(map(int, each)) for each in found] == expected
+
+
+def test_transactions_are_read_from_indexes_and_snapshots(tmp_path: Path) -> None:
+    directory = DataDirectory.open(tmp_path, now_ms=NOW)
+    partition = directory.create_partition("orders", 0, uuid.uuid4(), CONFIG)
+    for number in range(BATCHES):
+        producer_id, round_ = 1000 + number % 3, number // 3
+        sent = transactional(number, Producer(producer_id, 0, 3 * round_))
+        partition.append(sent, now_ms=NOW, transaction_version=1)
+        if round_ % 2:
+            ended = Marker(producer_id, 0, 5, commit=number % 3 == 0)
+            partition.append_marker(ended, now_ms=NOW)
+    partition.append(transactional(BATCHES, Producer(7, 2, 0)), now_ms=NOW, transaction_version=1)
+    path, first_open = partition.path, partition.log_end_offset - 3
+    expected = partition.aborted_transactions(0, partition.log_end_offset)
+    directory.close()
+
+    records = dump("--deep-iteration", "--print-data-log", files=sorted(path.glob("*.log")))
+    assert records.count("endTxnMarker: COMMIT coordinatorEpoch: 5") == BATCHES // 6
+    assert records.count("endTxnMarker: ABORT coordinatorEpoch: 5") == BATCHES // 3
+    indexes = sorted(path.glob("*.txnindex"))
+    text = dump(files=indexes)
+    pattern = r"producerId: (\d+) firstOffset: (\d+) lastOffset: (\d+) lastStableOffset: (\d+)"
+    found = [tuple(map(int, each)) for each in re.findall(pattern, text)]
+    assert [each[:2] for each in found] == expected
+    assert len(expected) == BATCHES // 3
+    snapshots = dump(files=sorted(path.glob("*.snapshot")))
+    assert re.search(rf"producerId: 7 producerEpoch: 2 .*FirstOffset: \D*{first_open}\b", snapshots)
+
+
+def transactional(number: int, producer: Producer) -> bytes:
+    records = [BatchRecord(b"key", b"%d" % number * 60, timestamp=NOW)] * 3
+    return encode_batch(records, attributes=TRANSACTIONAL, producer=producer)

@@ -11,17 +11,10 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
-from tools.apache_kafka import tool
+from tools.dump_log import dump, faults
 from tools.mq_broker import MqBroker
 
 pytestmark = pytest.mark.slow
-
-DUMP = "org.apache.kafka.tools.DumpLogSegments"
-FAULTS = re.compile(
-    r"mismatch|corrupt|isvalid: false|invalid|exception|error|found timestamp"
-    r"|^ *\d+ is followed by",  # but not "-1 is followed by": said of any segment but the first
-    re.IGNORECASE,
-)
 
 
 @pytest.fixture(scope="module")
@@ -67,18 +60,6 @@ def consume_in_a_group(bootstrap: str) -> None:
     consumer.close()
 
 
-def dump(files: list[Path], *decoder: str) -> str:
-    """What Kafka's tool prints about the files; one start of a JVM for all of them."""
-    assert files
-    named = ",".join(str(path) for path in files)
-    done = tool(DUMP, "--files", named, "--deep-iteration", *decoder)
-    return done.stdout + done.stderr
-
-
-def faults(printed: str) -> list[str]:
-    return [line for line in printed.splitlines() if FAULTS.search(line)]
-
-
 def of_topic(data: Path, topic: str, suffix: str) -> list[Path]:
     return sorted(path for path in data.glob(f"{topic}-*/*{suffix}") if path.stat().st_size)
 
@@ -88,26 +69,21 @@ def test_the_topics_have_several_segments_with_indexes(data: Path) -> None:
     assert len(of_topic(data, "events", ".index")) >= 3
 
 
-@pytest.mark.parametrize("suffix", [".log", ".index", ".timeindex", ".snapshot"])
-@pytest.mark.parametrize("topic", ["events", "kept"])
-def test_a_topics_files_have_no_fault(data: Path, topic: str, suffix: str) -> None:
-    printed = dump(of_topic(data, topic, suffix))
-    assert faults(printed) == []
-    if suffix == ".log":
-        assert printed.count("| offset: ") > 1_000
+def test_kafka_finds_no_fault_in_any_file(data: Path) -> None:
+    assert faults(data) == []
+    printed = dump(of_topic(data, "events", ".log"))
+    assert printed.count("| offset: ") > 5_000
 
 
 def test_the_group_topics_records_are_read_as_kafkas(data: Path) -> None:
     logs = of_topic(data, "__consumer_offsets", ".log")
     printed = dump(logs, "--offsets-decoder")
-    assert faults(printed) == []
     assert '"group":"readers","topic":"events"' in printed.replace(" ", "")
 
 
 def test_the_metadata_logs_records_are_read_as_kafkas(data: Path) -> None:
     logs = of_topic(data, "__cluster_metadata", ".log")
     printed = dump(logs, "--cluster-metadata-decoder")
-    assert faults(printed) == []
     for kind in ("TOPIC_RECORD", "PARTITION_RECORD", "CONFIG_RECORD", "REMOVE_TOPIC_RECORD"):
         assert kind in printed
 

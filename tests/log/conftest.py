@@ -1,10 +1,9 @@
-"""Disks for the log (one fast, one that fails, one that loses power), and a rig around them."""
+"""Disks for the log (one fast, one that fails), and a rig around them."""
 
 from __future__ import annotations
 
 import errno
 import os
-import stat
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,6 +29,10 @@ class FastFiles(Files):
 
     def sync(self, file: File) -> None:
         pass
+
+    def write_through(self, file: File, buffers: Sequence[Buffer], position: int) -> None:
+        self.pwrite(file, buffers, position)
+        self.sync(file)
 
     def sync_directory(self, path: Path) -> None:
         if not path.is_dir():
@@ -80,92 +83,6 @@ class FaultyFiles(FastFiles):
     def rename(self, source: Path, target: Path) -> None:
         self._check("rename", target)
         super().rename(source, target)
-
-
-class VolatileFiles(Files):
-    """A disk that remembers what was synced, and can show what a power loss would leave.
-
-    Content is durable as of the last sync of the file, names as of the last sync of their
-    directory. What is younger survives or not, each piece by itself, as ``keep`` says.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._content: dict[int, bytes] = {}
-        self._names: dict[int, dict[str, int]] = {}
-        self._held: dict[int, int] = {}  # open descriptors, so that inode numbers are not reused
-        self._find_durable(root)
-
-    def _find_durable(self, path: Path) -> None:
-        """What is there at the start has survived the last power loss."""
-        self.sync_directory(path)
-        for each in path.iterdir():
-            if each.is_dir():
-                self._find_durable(each)
-            else:
-                self._content[self._hold(each)] = each.read_bytes()
-
-    def close(self) -> None:
-        for fd in self._held.values():
-            os.close(fd)
-        self._held.clear()
-
-    def _hold(self, path: Path) -> int:
-        number = path.stat().st_ino
-        if number not in self._held:
-            self._held[number] = os.open(path, os.O_RDONLY)
-        return number
-
-    def open(self, path: Path, *, create: bool = False) -> File:
-        file = super().open(path, create=create)
-        self._hold(path)
-        return file
-
-    def mkdir(self, path: Path) -> None:
-        super().mkdir(path)
-        self._hold(path)
-
-    def sync(self, file: File) -> None:
-        number = os.fstat(file.fd).st_ino
-        self._content[number] = os.pread(file.fd, os.fstat(file.fd).st_size, 0)
-
-    def sync_directory(self, path: Path) -> None:
-        self._names[self._hold(path)] = {each.name: self._hold(each) for each in path.iterdir()}
-
-    def crash(self, target: Path, keep: Callable[[], bool]) -> None:
-        """Write what a power loss leaves into the new directory ``target``."""
-        self._leave(self._hold(self.root), self.root, target, keep)
-
-    def _leave(self, number: int, now: Path, target: Path, keep: Callable[[], bool]) -> None:
-        target.mkdir()
-        current = {each.name: self._hold(each) for each in now.iterdir()} if now.is_dir() else {}
-        names = dict(self._names.get(number, {}))
-        for name in sorted(names.keys() | current.keys()):
-            if names.get(name) != current.get(name) and keep():
-                names[name] = current.get(name, -1)
-        for name, inner in sorted(names.items()):
-            if inner < 0:
-                continue
-            if stat.S_ISDIR(os.fstat(self._held[inner]).st_mode):
-                self._leave(inner, now / name, target / name, keep)
-            else:
-                (target / name).write_bytes(self._survivor(inner, keep))
-
-    def _survivor(self, number: int, keep: Callable[[], bool]) -> bytes:
-        old = self._content.get(number, b"")
-        fd = self._held[number]
-        new = os.pread(fd, os.fstat(fd).st_size, 0)
-        if old == new or not keep():
-            return old
-        if keep():
-            return new
-        # Sectors at random: kept or zero where the file has grown, old or new below.
-        grown = bytearray(new)
-        for sector in range(0, len(new), 512):
-            if not keep():
-                piece = old[sector : sector + 512]
-                grown[sector : sector + 512] = piece.ljust(len(new[sector : sector + 512]), b"\0")
-        return bytes(grown)
 
 
 def make_batch(
@@ -222,11 +139,6 @@ def rigs() -> type[Rig]:
 @pytest.fixture(scope="session")
 def fast_files() -> type[FastFiles]:
     return FastFiles
-
-
-@pytest.fixture(scope="session")
-def volatile_files() -> type[VolatileFiles]:
-    return VolatileFiles
 
 
 @pytest.fixture

@@ -118,8 +118,8 @@ def test_partitions_are_where_kafka_looks_for_them(open_directory: Open, batch: 
         "orders-3", "recovery-point-offset-checkpoint", "replication-offset-checkpoint",
     ]  # fmt: skip
     assert names(directory.path / "orders-3") == [
-        f"{0:020d}.index", f"{0:020d}.log", f"{0:020d}.timeindex", f"{3:020d}.snapshot",
-        "leader-epoch-checkpoint", "partition.metadata",
+        f"{0:020d}.index", f"{0:020d}.log", f"{0:020d}.timeindex", f"{0:020d}.txnindex",
+        f"{3:020d}.snapshot", "leader-epoch-checkpoint", "partition.metadata",
     ]  # fmt: skip
     checkpoint = (directory.path / "recovery-point-offset-checkpoint").read_bytes()
     assert checkpoint == b"0\n1\norders 3 3\n"

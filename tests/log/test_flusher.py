@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mq.log.files import File, Files
-from mq.log.flusher import Flusher
+from mq.log.flusher import Flusher, GroupCommit
 from mq.log.partition import Partition
 
 NOW = 1_700_000_000_000
@@ -52,7 +52,7 @@ def test_what_is_appended_during_a_sync_forms_the_next_group(
     files, gate = gated
     one, two = (rigs(tmp_path / name, files).create() for name in ("a-0", "b-0"))
     reports: SimpleQueue[list[tuple[Partition, int]]] = SimpleQueue()
-    flusher = Flusher(reports.put, unreachable)
+    flusher = Flusher(GroupCommit(), reports.put, unreachable)
     one.append(batch(2), now_ms=NOW)
     flusher.request(one)
     assert gate.entered.acquire(timeout=PATIENCE_S)
@@ -63,7 +63,8 @@ def test_what_is_appended_during_a_sync_forms_the_next_group(
     flusher.request(two)
     gate.open.release(3)
     assert reports.get(timeout=PATIENCE_S) == [(one, 2)]
-    assert reports.get(timeout=PATIENCE_S) == [(one, 5), (two, 1)]
+    assert reports.get(timeout=PATIENCE_S) == [(one, 5)]
+    assert reports.get(timeout=PATIENCE_S) == [(two, 1)]
     flusher.close()
     assert reports.empty()
 
@@ -71,7 +72,7 @@ def test_what_is_appended_during_a_sync_forms_the_next_group(
 def test_closing_syncs_what_waits(tmp_path: Path, rigs: Any, fast_files: Any, batch: Batch) -> None:
     partition = rigs(tmp_path / "a-0", fast_files()).create()
     reports: SimpleQueue[list[tuple[Partition, int]]] = SimpleQueue()
-    flusher = Flusher(reports.put, unreachable)
+    flusher = Flusher(GroupCommit(), reports.put, unreachable)
     partition.append(batch(2), now_ms=NOW)
     flusher.request(partition)
     flusher.close()
@@ -88,7 +89,7 @@ def test_the_first_error_is_the_last_sync(
     faulty.faults = {"sync": ".log"}
     reports: SimpleQueue[list[tuple[Partition, int]]] = SimpleQueue()
     errors: SimpleQueue[Exception] = SimpleQueue()
-    flusher = Flusher(reports.put, errors.put)
+    flusher = Flusher(GroupCommit(), reports.put, errors.put)
     flusher.request(bad)
     assert isinstance(errors.get(timeout=PATIENCE_S), OSError)
     faulty.faults = {}
@@ -106,7 +107,7 @@ def test_closing_tells_of_a_sync_that_failed_and_nothing_syncs_it_again(
     partition = rigs(tmp_path / "a-0", faulty).create()
     partition.append(batch(), now_ms=NOW)
     faulty.faults = {"sync": ".log"}
-    flusher = Flusher(Reports.put, lambda error: None)
+    flusher = Flusher(GroupCommit(), Reports.put, lambda error: None)
     flusher.request(partition)
     flusher.close()
     assert isinstance(flusher.error, OSError)
@@ -121,7 +122,7 @@ def test_many_appends_and_rolls_beside_the_thread_are_all_reported(
 ) -> None:
     partition = rigs(tmp_path / "a-0", fast_files()).create(segment_bytes=500)
     reports: SimpleQueue[list[tuple[Partition, int]]] = SimpleQueue()
-    flusher = Flusher(reports.put, unreachable)
+    flusher = Flusher(GroupCommit(), reports.put, unreachable)
     for _ in range(500):
         partition.append(batch(), now_ms=NOW)
         flusher.request(partition)

@@ -13,6 +13,7 @@ from mq.log.config import LogConfig
 from mq.log.loader import LOST_TOPIC_ID
 from mq.log.partition import Partition
 from mq.log.recovery import Recovered
+from mq.log.upkeep import delete_old
 from mq.wire.batch import Producer, batches
 
 NOW = 1_700_000_000_000
@@ -82,7 +83,7 @@ def test_a_roll_without_an_append_is_stopped_in_order_too(rig: Rig, filled: Part
     filled.close()
     again = rig.load(clean=True)
     again.config = LogConfig(retention_bytes=0)
-    assert again.delete_old(NOW) == 5
+    assert delete_old(again, NOW) == 5
     again.close()
     third = rig.load(clean=True, log_start=10)
     assert (third.log_start_offset, third.log_end_offset) == (10, 10)
@@ -391,9 +392,9 @@ def test_any_crash_of_the_process_keeps_a_prefix_and_all_that_was_synced(
     fill(partition, batch, range(synced))
     point = partition.sync()
     fill(partition, batch, range(synced, count))
-    whole, last = everything(partition), file(rig, partition._active.base_offset, "log")
+    whole, last = everything(partition), file(rig, partition._segments.active.base_offset, "log")
     tail = last.read_bytes()
-    safe = 0 if partition._active.base_offset > synced else (
+    safe = 0 if partition._segments.active.base_offset > synced else (
         sum(h.length for _, h in batches(tail) if h.base_offset < synced)
     )  # fmt: skip
     cut = data.draw(st.integers(safe, len(tail)))

@@ -12,6 +12,7 @@ from mq.errors import ErrorCode, KafkaError
 from mq.log.files import Files
 from mq.log.partition import Appended, Partition
 from mq.log.slices import Slice
+from mq.log.unsynced import SyncFailed
 from mq.wire.batch import Producer, batches, decode_batch
 
 NOW = 1_700_000_000_000
@@ -209,7 +210,7 @@ def test_without_syncing_the_high_watermark_is_the_log_end(
     assert not partition.synced(3)
 
 
-def test_a_new_partition_is_synced_with_its_names_and_then_only_its_log(
+def test_a_new_partition_is_synced_with_its_names_and_then_only_what_was_written(
     faulty_rig: Rig, faulty: Any, batch: Batch
 ) -> None:
     partition = faulty_rig.create()
@@ -225,7 +226,11 @@ def test_a_new_partition_is_synced_with_its_names_and_then_only_its_log(
         f"sync_directory {faulty_rig.path.parent.name}",
     ]
     faulty.calls.clear()
-    partition.sync()
+    assert partition.sync() == 1
+    assert faulty.calls == []
+    produced(partition, batch())
+    faulty.calls.clear()
+    assert partition.sync() == 2
     assert faulty.calls == [f"sync {log}"]
 
 
@@ -237,13 +242,29 @@ def test_after_a_roll_everything_sealed_is_synced_before_the_offset_counts(
     partition.sync()
     produced(partition, batch())
     faulty.calls.clear()
-    assert partition.sync(sealed_only=True) == 1
-    old, new = f"{0:020d}", f"{1:020d}"
-    sealed = [f"sync {old}.log", f"sync {old}.index", f"sync {old}.timeindex"]
-    assert faulty.calls == [*sealed, f"sync {new}.snapshot", "sync_directory orders-0"]
-    faulty.calls.clear()
     assert partition.sync() == 2
-    assert faulty.calls == [f"sync {new}.log"]
+    old, new = f"{0:020d}", f"{1:020d}"
+    sealed = [f"sync {old}.{kind}" for kind in ("log", "index", "timeindex", "txnindex")]
+    written = [f"sync {new}.snapshot", f"sync {new}.log"]
+    assert faulty.calls == [*sealed, *written, "sync_directory orders-0"]
+
+
+def test_without_syncing_only_sealed_segments_are_synced(
+    tmp_path: Any, rigs: Any, faulty: Any, batch: Batch
+) -> None:
+    partition = rigs(tmp_path / "orders-0", faulty, durable=False).create(segment_bytes=100)
+    partition.sync()
+    produced(partition, batch())
+    faulty.calls.clear()
+    assert partition.sync() == 0
+    assert faulty.calls == []
+    produced(partition, batch())
+    faulty.calls.clear()
+    assert partition.sync() == 1
+    assert f"sync {0:020d}.log" in faulty.calls
+    assert f"sync {1:020d}.snapshot" in faulty.calls
+    partition.close()
+    assert faulty.calls.count(f"sync {1:020d}.log") == 2
 
 
 def test_a_roll_during_a_sync_is_left_to_the_next_one(
@@ -266,29 +287,27 @@ def test_a_roll_during_a_sync_is_left_to_the_next_one(
     assert f"sync {1:020d}.log" in faulty.calls
 
 
-def test_a_sync_never_claims_what_comes_after_it_looked(
+def test_a_sync_never_claims_what_comes_after_it_began(
     rig: Rig, batch: Batch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    partition = rig.create(segment_bytes=100)
+    partition = rig.create()
     produced(partition, batch())
-    real = type(partition._unsynced).pending
+    real = rig.files.sync
 
-    def append_behind_the_look(unsynced: Any) -> Any:
-        pending = real.__get__(unsynced)
+    def append_meanwhile(file: Any) -> None:
         monkeypatch.undo()
         produced(partition, batch())
-        return pending
+        real(file)
 
-    monkeypatch.setattr(type(partition._unsynced), "pending", property(append_behind_the_look))
+    monkeypatch.setattr(rig.files, "sync", append_meanwhile)
     assert partition.sync() == 1
     assert (partition.log_end_offset, partition.recovery_point) == (2, 1)
+    assert partition.sync() == 2
 
 
 def test_a_sync_of_a_deleted_partition_is_no_error(rig: Rig, batch: Batch) -> None:
     partition = rig.create()
     produced(partition, batch())
-    pending = partition._unsynced.pending
-    assert rig.path in pending.directories
     partition.mark_deleted()
     rig.path.rename(rig.path.with_name("gone"))
     assert partition.sync() == 1
@@ -314,5 +333,5 @@ def test_a_directory_that_vanished_by_itself_is_an_error(rig: Rig, batch: Batch)
     partition = rig.create()
     produced(partition, batch())
     rig.path.rename(rig.path.with_name("gone"))
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(SyncFailed, match="No such file"):
         partition.sync()

@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 
 from mq.errors import ErrorCode, KafkaError
 from mq.log.files import Files
-from mq.log.partition import HOT_BYTES, Appended, Partition
+from mq.log.partition import Appended, Partition
+from mq.log.segments import HOT_BYTES
 from mq.log.slices import TAIL_BATCHES, Slice
+from mq.log.timestamps import OPENED_BYTES_MAX, Found, Timestamped, Unopened
+from mq.log.upkeep import delete_old, expired_segments
 from mq.wire.batch import Codec, Producer, batches
 
 NOW = 1_700_000_000_000
@@ -144,7 +147,7 @@ def test_a_slice_can_be_read_after_its_segment_was_deleted(rig: Rig, batch: Batc
     synced(partition)
     held = partition.read(0, 1 << 20)
     before = content(held)
-    assert partition.delete_old(NOW) == 3
+    assert delete_old(partition, NOW) == 3
     assert content(held) == before
 
 
@@ -173,13 +176,38 @@ def test_times_need_not_rise(rig: Rig, batch: Batch) -> None:
     assert partition.max_timestamp() == (1, NOW + 70, 0)
 
 
-def test_a_compressed_batch_is_answered_with_its_bounds(rig: Rig, batch: Batch) -> None:
+def opened(partition: Partition, found: Found) -> Timestamped | None:
+    """What a search comes to in the end."""
+    while isinstance(found, Unopened):
+        batch = found
+        found = batch.open() or partition.offset_for_timestamp(batch.timestamp, batch.end_offset)
+    return found
+
+
+@pytest.mark.parametrize("codec", [Codec.GZIP, Codec.ZSTD])
+def test_the_exact_record_of_a_time_is_found_in_compressed_batches(
+    rig: Rig, batch: Batch, codec: Codec
+) -> None:
     partition = rig.create()
-    produced(partition, batch(3, timestamp=NOW, step=10, codec=Codec.GZIP))
+    produced(partition, batch(3, timestamp=NOW, step=10, codec=codec))
+    produced(partition, batch(3, timestamp=NOW + 20, step=-10, codec=codec))
     synced(partition)
-    assert partition.offset_for_timestamp(NOW) == (0, NOW, 0)
-    assert partition.offset_for_timestamp(NOW + 15) == (0, NOW + 20, 0)
-    assert partition.max_timestamp() == (2, NOW + 20, 0)
+    found = [opened(partition, partition.offset_for_timestamp(NOW + at)) for at in (0, 5, 11, 20)]
+    assert found == [(0, NOW, 0), (1, NOW + 10, 0), (2, NOW + 20, 0), (2, NOW + 20, 0)]
+    assert partition.offset_for_timestamp(NOW + 21) is None
+    assert opened(partition, partition.max_timestamp()) == (2, NOW + 20, 0)
+    partition.delete_records_before(4)
+    assert opened(partition, partition.offset_for_timestamp(NOW + 5)) == (4, NOW + 10, 0)
+    assert opened(partition, partition.offset_for_timestamp(NOW + 15)) is None
+
+
+def test_a_batch_that_bursts_is_answered_with_its_first_record(rig: Rig, batch: Batch) -> None:
+    partition = rig.create()
+    huge = bytes(OPENED_BYTES_MAX)
+    produced(partition, batch(2, timestamp=NOW, step=10, value=huge, codec=Codec.ZSTD))
+    synced(partition)
+    found = partition.offset_for_timestamp(NOW + 5)
+    assert opened(partition, found) == (0, NOW + 10, 0)
 
 
 def test_times_show_nothing_that_is_not_synced_or_deleted(rig: Rig, batch: Batch) -> None:
@@ -232,7 +260,7 @@ def test_deleted_records_are_gone_for_good(rig: Rig, batch: Batch) -> None:
     assert partition.delete_records_before(2) == 3
     assert refusal(lambda: partition.read(2, 100)) == ErrorCode.OFFSET_OUT_OF_RANGE
     assert refusal(lambda: partition.delete_records_before(7)) == ErrorCode.OFFSET_OUT_OF_RANGE
-    assert partition.delete_old(NOW) == 1
+    assert delete_old(partition, NOW) == 1
     assert partition.first_offset == 2
     again = rig.load(log_start=3)
     assert (again.log_start_offset, again.log_end_offset) == (3, 6)
@@ -251,21 +279,21 @@ def test_retention_deletes_whole_segments_with_all_their_files(rig: Rig, batch: 
         produced(partition, batch(timestamp=NOW + number * 100))
     synced(partition)
     now = NOW + 450
-    assert partition.expired_segments(now) == 2
-    assert partition.delete_old(now) == 2
+    assert expired_segments(partition, now) == 2
+    assert delete_old(partition, now) == 2
     assert (partition.log_start_offset, partition.first_offset) == (4, 4)
     assert rig.saves == 1
     assert {path.name for path in rig.path.iterdir() if path.suffix != ".metadata"} == {
         f"{4:020d}.log", f"{4:020d}.snapshot", "leader-epoch-checkpoint"
     }  # fmt: skip
-    assert partition.delete_old(now) == 0
+    assert delete_old(partition, now) == 0
 
 
 def test_an_expired_active_segment_is_rolled_and_deleted(rig: Rig, batch: Batch) -> None:
     partition = rig.create(retention_ms=100)
     produced(partition, batch(3))
     synced(partition)
-    assert partition.delete_old(NOW + 1000) == 1
+    assert delete_old(partition, NOW + 1000) == 1
     assert (partition.log_start_offset, partition.log_end_offset, partition.size) == (3, 3, 0)
     assert produced(partition, batch()).base_offset == 3
     assert partition.read(3, 1, upto=4) is not None
@@ -292,7 +320,7 @@ def test_retention_frees_a_disk_that_is_too_full_for_a_checkpoint(
         produced(partition, batch(timestamp=NOW + number * 100))
     synced(partition)
     full_disk_then(rig, failures)
-    assert partition.delete_old(NOW + 650) == 3
+    assert delete_old(partition, NOW + 650) == 3
     assert (partition.log_start_offset, partition.first_offset) == (6, 6)
     assert rig.saves == (0 if failures > 3 else 1)
     assert [path.name for path in sorted(rig.path.glob("*.log"))] == [f"{6:020d}.log"]
@@ -309,11 +337,11 @@ def test_retention_frees_a_disk_that_is_too_full_to_roll(
         produced(partition, batch())
     synced(partition)
     faulty.faults = {"pwrite": "snapshot"}
-    assert partition.delete_old(NOW + 1000) == 2
+    assert delete_old(partition, NOW + 1000) == 2
     assert (partition.first_offset, partition.log_end_offset) == (4, 6)
-    assert refusal(lambda: partition.delete_old(NOW + 1000)) == ErrorCode.KAFKA_STORAGE_ERROR
+    assert refusal(lambda: delete_old(partition, NOW + 1000)) == ErrorCode.KAFKA_STORAGE_ERROR
     faulty.faults = {}
-    assert partition.delete_old(NOW + 1000) == 1
+    assert delete_old(partition, NOW + 1000) == 1
 
 
 def test_a_damaged_segment_grows_old_by_the_time_of_its_file(rig: Rig, batch: Batch) -> None:
@@ -325,8 +353,8 @@ def test_a_damaged_segment_grows_old_by_the_time_of_its_file(rig: Rig, batch: Ba
     damaged.write_bytes(b"\x55" * damaged.stat().st_size)
     again = rig.load(clean=True)
     os.utime(damaged, (NOW / 1000, NOW / 1000))
-    assert again.expired_segments(NOW + 100) == 0
-    assert again.delete_old(NOW + 101) == 3
+    assert expired_segments(again, NOW + 100) == 0
+    assert delete_old(again, NOW + 101) == 3
     assert not damaged.exists()
 
 

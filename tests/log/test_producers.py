@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mq.errors import ErrorCode, KafkaError
 from mq.log.producers import BatchMetadata, CorruptSnapshotError, Producers
+from mq.wire.batch import TRANSACTIONAL, BatchHeader
 
 LAST_SEQUENCE = 2**31 - 1
 
@@ -50,19 +51,26 @@ class Model:
         return "OUT_OF_ORDER_SEQUENCE_NUMBER"
 
 
-def answer(producers: Producers, sent: Sent) -> str | int:
+def header(sent: Sent, attributes: int = 0) -> BatchHeader:
+    producer_id, epoch, sequence, count = sent
+    times = (0, 0)
+    return BatchHeader(
+        0, 100, 0, 2, 0, attributes, count - 1, *times, producer_id, epoch, sequence, count
+    )
+
+
+def answer(producers: Producers, sent: Sent, attributes: int = 0, **how: bool) -> str | int:
     try:
-        found = producers.check(sent.producer_id, sent.epoch, sent.base_sequence, sent.count - 1)
+        found = producers.check(header(sent, attributes), **how)
     except KafkaError as error:
         return error.code.name
     return "next" if found is None else found.first_offset
 
 
-def store(producers: Producers, sent: Sent, offset: int) -> None:
-    last_offset = offset + sent.count - 1
-    producers.apply(
-        sent.producer_id, sent.epoch, sent.base_sequence, sent.count - 1, last_offset, 5
-    )
+def store(
+    producers: Producers, sent: Sent, offset: int, attributes: int = 0, timestamp: int = 5
+) -> None:
+    producers.apply(header(sent, attributes), offset, timestamp)
 
 
 starts = st.sampled_from([0, 1, 2, 3, 4, 6, LAST_SEQUENCE - 1, LAST_SEQUENCE])
@@ -131,14 +139,14 @@ def test_a_refusal_names_what_was_expected() -> None:
     producers = Producers()
     store(producers, Sent(1, 3, 0, 2), 0)
     with pytest.raises(KafkaError, match="sequence 5 comes, 2 was expected") as refused:
-        producers.check(1, 3, 5, 0)
+        producers.check(header(Sent(1, 3, 5, 1)))
     assert refused.value.code == ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
 
 
 def test_silent_producers_are_forgotten_at_their_time_and_not_before() -> None:
     producers = Producers()
-    producers.apply(1, 0, 0, 0, 0, 1_000)
-    producers.apply(2, 0, 0, 0, 1, 2_000)
+    store(producers, Sent(1, 0, 0, 1), 0, timestamp=1_000)
+    store(producers, Sent(2, 0, 0, 1), 1, timestamp=2_000)
     assert producers.expire(10_999, 10_000) == 0
     assert producers.expire(11_000, 10_000) == 1
     assert [producer_id for producer_id, _ in producers] == [2]
@@ -146,12 +154,81 @@ def test_silent_producers_are_forgotten_at_their_time_and_not_before() -> None:
 
 def test_a_producer_with_an_open_transaction_is_never_forgotten() -> None:
     producers = Producers()
-    producers.apply(1, 0, 0, 0, 0, 1_000)
+    store(producers, Sent(1, 0, 0, 1), 0, TRANSACTIONAL)
+    assert producers.expire(10**12, 1) == 0
+    producers.end(1, 0, 0, 1_000)
+    assert producers.expire(10**12, 1) == 1
+
+
+def test_a_transaction_is_open_from_its_first_batch_to_its_marker() -> None:
+    producers = Producers()
+    store(producers, Sent(1, 0, 0, 1), 10, TRANSACTIONAL)
+    store(producers, Sent(2, 0, 0, 1), 11, TRANSACTIONAL)
+    store(producers, Sent(1, 0, 1, 1), 12, TRANSACTIONAL)
+    for again in (producers, Producers.decode(producers.encode())):
+        assert again.first_open_offset == 10
+        assert again.end(1, 0, 0, 5) == 10
+        assert again.first_open_offset == 11
+        assert again.end(1, 0, 0, 5) == -1
+        assert again.end(2, 0, 0, 5) == 11
+        assert again.first_open_offset is None
+
+
+def test_a_marker_of_the_same_epoch_lets_sequences_go_on() -> None:
+    producers = Producers()
+    store(producers, Sent(1, 0, 0, 3), 0, TRANSACTIONAL)
+    producers.end(1, 0, 0, 5)
+    assert answer(producers, Sent(1, 0, 3, 1), TRANSACTIONAL) == "next"
+    assert answer(producers, Sent(1, 0, 0, 3), TRANSACTIONAL) == 0
+
+
+def test_a_marker_of_a_higher_epoch_fences_the_old_one_and_begins_anew() -> None:
+    producers = Producers()
+    store(producers, Sent(1, 0, 0, 3), 0, TRANSACTIONAL)
+    producers.end(1, 1, 0, 5)
+    for again in (producers, Producers.decode(producers.encode())):
+        assert answer(again, Sent(1, 0, 3, 1), TRANSACTIONAL) == "INVALID_PRODUCER_EPOCH"
+        assert answer(again, Sent(1, 1, 3, 1), TRANSACTIONAL) == "OUT_OF_ORDER_SEQUENCE_NUMBER"
+        assert answer(again, Sent(1, 1, 0, 1), TRANSACTIONAL) == "next"
+
+
+def test_a_batch_outside_of_the_open_transaction_is_refused() -> None:
+    producers = Producers()
+    store(producers, Sent(1, 0, 0, 1), 0, TRANSACTIONAL)
+    assert answer(producers, Sent(1, 0, 1, 1)) == "INVALID_TXN_STATE"
+    assert answer(producers, Sent(1, 0, 1, 1), TRANSACTIONAL) == "next"
+
+
+def test_a_producer_with_an_epoch_to_itself_begins_with_zero() -> None:
+    producers = Producers()
+    late = Sent(1, 4, 7, 1)
+    assert answer(producers, late, TRANSACTIONAL) == "next"
+    assert answer(producers, late, TRANSACTIONAL, from_zero=True) == "OUT_OF_ORDER_SEQUENCE_NUMBER"
+    assert answer(producers, Sent(1, 4, 0, 1), TRANSACTIONAL, from_zero=True) == "next"
+
+
+def test_markers_of_fenced_producers_and_coordinators_are_refused() -> None:
+    producers = Producers()
+    store(producers, Sent(1, 3, 0, 1), 0, TRANSACTIONAL)
+    producers.end(1, 3, 7, 5)
+    producers.check_end(1, 3, 7)
+    producers.check_end(9, 0, 0)
+    with pytest.raises(KafkaError) as refused:
+        producers.check_end(1, 2, 7)
+    assert refused.value.code == ErrorCode.INVALID_PRODUCER_EPOCH
+    with pytest.raises(KafkaError) as refused:
+        producers.check_end(1, 3, 6)
+    assert refused.value.code == ErrorCode.TRANSACTION_COORDINATOR_FENCED
+
+
+def test_what_a_coordinator_writes_has_no_sequences() -> None:
+    producers = Producers()
+    for offset in range(2):
+        store(producers, Sent(1, 0, -1, 2), 2 * offset, TRANSACTIONAL)
     state = producers.get(1)
     assert state is not None
-    state.transaction_first_offset = 0
-    assert producers.expire(10**12, 1) == 0
-    assert len(producers) == 1
+    assert [each.last_sequence for each in state.batches] == [-1, -1]
+    assert producers.first_open_offset == 0
 
 
 # 00000000000000019001.snapshot of a Kafka 4.3 broker.
@@ -173,7 +250,7 @@ def test_a_snapshot_of_kafka_is_read_and_written_again_byte_for_byte() -> None:
 def test_a_snapshot_has_an_entry_for_each_remembered_batch_oldest_first() -> None:
     producers = Producers()
     for number in range(7):
-        producers.apply(9, 1, number, 0, 100 + number, 50)
+        store(producers, Sent(9, 1, number, 1), 100 + number)
     data = producers.encode()
     assert len(data) == 10 + 5 * 46
     last_offsets = [
@@ -196,7 +273,7 @@ def test_a_producer_without_a_batch_survives_a_snapshot() -> None:
 def test_a_damaged_snapshot_is_refused(data: st.DataObject) -> None:
     producers = Producers()
     for number in range(3):
-        producers.apply(number, 0, 0, 0, number, 50)
+        store(producers, Sent(number, 0, 0, 1), number)
     whole = producers.encode()
     if data.draw(st.booleans()):
         damaged = whole[: data.draw(st.integers(0, len(whole) - 1))]

@@ -5,7 +5,12 @@ from __future__ import annotations
 from mq.log.config import LogConfig
 from mq.log.retention import Extent, count_expired
 
-SEGMENTS = [Extent(10, 100, 1_000), Extent(20, 100, 2_000), Extent(30, 100, 3_000)]
+
+def extent(end_offset: int, size: int, latest_ms: int) -> Extent:
+    return Extent(end_offset, size, lambda: latest_ms)
+
+
+SEGMENTS = [extent(10, 100, 1_000), extent(20, 100, 2_000), extent(30, 100, 3_000)]
 
 
 def count(
@@ -34,7 +39,7 @@ def test_age_is_that_of_the_latest_record() -> None:
 
 
 def test_a_young_segment_protects_older_ones_behind_it() -> None:
-    segments = [Extent(10, 100, 9_000), Extent(20, 100, 1_000)]
+    segments = [extent(10, 100, 9_000), extent(20, 100, 1_000)]
     assert count(LogConfig(retention_ms=1_000), segments=segments, now_ms=9_500) == 0
 
 
@@ -51,7 +56,7 @@ def test_nothing_at_or_above_the_high_watermark_goes() -> None:
 
 
 def test_an_empty_active_segment_stays() -> None:
-    segments = [SEGMENTS[0], Extent(10, 0, -1)]
+    segments = [SEGMENTS[0], extent(10, 0, -1)]
     assert count(LogConfig(retention_bytes=0), segments=segments) == 1
 
 
@@ -60,3 +65,14 @@ def test_segments_below_the_log_start_go_whatever_the_policy() -> None:
     assert count(kept) == 0
     assert count(kept, log_start_offset=19) == 1
     assert count(kept, log_start_offset=20) == 2
+
+
+def test_times_that_decide_nothing_are_not_looked_up() -> None:
+    def unknown() -> int:
+        raise AssertionError("nobody should ask")
+
+    segments = [extent(10, 100, 9_000), *(Extent(end, 100, unknown) for end in (20, 30))]
+    assert count(LogConfig(retention_ms=1_000), segments=segments, now_ms=9_500) == 0
+    unasked = [Extent(end, 100, unknown) for end in (10, 20, 30)]
+    assert count(LogConfig(retention_ms=-1, retention_bytes=200), segments=unasked) == 1
+    assert count(LogConfig(cleanup_policy=("compact",)), segments=unasked) == 0

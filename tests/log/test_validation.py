@@ -14,7 +14,6 @@ from mq.log.validation import admit
 from mq.wire.batch import (
     CONTROL,
     LOG_APPEND_TIME,
-    TRANSACTIONAL,
     BatchRecord,
     Codec,
     Producer,
@@ -60,10 +59,15 @@ def test_every_flipped_bit_under_the_checksum_is_found(batch: Batch) -> None:
         assert code_of(bytes(damaged)) == ErrorCode.CORRUPT_MESSAGE
 
 
-def test_a_batch_that_is_cut_off_anywhere_is_corrupt(batch: Batch) -> None:
+def test_a_batch_that_is_cut_off_anywhere_is_no_batch(batch: Batch) -> None:
     whole = batch()
     for length in range(1, len(whole)):
-        assert code_of(whole[:length]) == ErrorCode.CORRUPT_MESSAGE
+        assert code_of(whole[:length]) == ErrorCode.INVALID_RECORD
+
+
+def test_more_records_than_fit_are_invalid_without_a_look_at_them(batch: Batch) -> None:
+    claimed = changed(changed(batch(), 23, ">i", 2**31 - 2), 57, ">i", 2**31 - 1)
+    assert code_of(claimed) == ErrorCode.INVALID_RECORD
 
 
 def test_old_message_formats_are_invalid(batch: Batch) -> None:
@@ -90,11 +94,6 @@ def test_a_batch_above_the_limits_is_too_large(batch: Batch) -> None:
 def test_clients_write_no_control_records_and_no_times_of_the_broker(batch: Batch) -> None:
     assert code_of(changed(batch(), 21, ">h", CONTROL)) == ErrorCode.INVALID_RECORD
     assert code_of(changed(batch(), 21, ">h", LOG_APPEND_TIME)) == ErrorCode.INVALID_TIMESTAMP
-
-
-def test_a_transaction_that_was_not_begun_is_refused(batch: Batch) -> None:
-    transactional = changed(batch(producer=Producer(7, 0, 0)), 21, ">h", TRANSACTIONAL)
-    assert code_of(transactional) == ErrorCode.INVALID_TXN_STATE
 
 
 def test_an_unknown_codec_is_refused(batch: Batch) -> None:

@@ -18,6 +18,7 @@ from mq.broker.apis import (
     delete_topics,
     describe_cluster,
     describe_configs,
+    describe_producers,
     fetch,
     find_coordinator,
     groups,
@@ -27,11 +28,17 @@ from mq.broker.apis import (
     metadata,
     offset_for_leader_epoch,
     produce,
+    transactions,
+    txn_offset_commit,
 )
 from mq.broker.call import Call
 from mq.wire.fields import Request
+from mq.wire.messages.add_offsets_to_txn import AddOffsetsToTxnRequest
+from mq.wire.messages.add_partitions_to_txn import AddPartitionsToTxnRequest
 from mq.wire.messages.alter_configs import AlterConfigsRequest
 from mq.wire.messages.api_versions import ApiVersionsRequest
+from mq.wire.messages.consumer_group_describe import ConsumerGroupDescribeRequest
+from mq.wire.messages.consumer_group_heartbeat import ConsumerGroupHeartbeatRequest
 from mq.wire.messages.create_partitions import CreatePartitionsRequest
 from mq.wire.messages.create_topics import CreateTopicsRequest
 from mq.wire.messages.delete_groups import DeleteGroupsRequest
@@ -40,6 +47,9 @@ from mq.wire.messages.delete_topics import DeleteTopicsRequest
 from mq.wire.messages.describe_cluster import DescribeClusterRequest
 from mq.wire.messages.describe_configs import DescribeConfigsRequest
 from mq.wire.messages.describe_groups import DescribeGroupsRequest
+from mq.wire.messages.describe_producers import DescribeProducersRequest
+from mq.wire.messages.describe_transactions import DescribeTransactionsRequest
+from mq.wire.messages.end_txn import EndTxnRequest
 from mq.wire.messages.fetch import FetchRequest
 from mq.wire.messages.find_coordinator import FindCoordinatorRequest
 from mq.wire.messages.heartbeat import HeartbeatRequest
@@ -49,6 +59,7 @@ from mq.wire.messages.join_group import JoinGroupRequest
 from mq.wire.messages.leave_group import LeaveGroupRequest
 from mq.wire.messages.list_groups import ListGroupsRequest
 from mq.wire.messages.list_offsets import ListOffsetsRequest
+from mq.wire.messages.list_transactions import ListTransactionsRequest
 from mq.wire.messages.metadata import MetadataRequest
 from mq.wire.messages.offset_commit import OffsetCommitRequest
 from mq.wire.messages.offset_delete import OffsetDeleteRequest
@@ -56,6 +67,7 @@ from mq.wire.messages.offset_fetch import OffsetFetchRequest
 from mq.wire.messages.offset_for_leader_epoch import OffsetForLeaderEpochRequest
 from mq.wire.messages.produce import ProduceRequest
 from mq.wire.messages.sync_group import SyncGroupRequest
+from mq.wire.messages.txn_offset_commit import TxnOffsetCommitRequest
 
 if TYPE_CHECKING:
     from mq.broker.broker import Broker
@@ -97,6 +109,10 @@ APIS: Final = (
     Api(DeleteRecordsRequest, 0, 2, delete_records.handle),
     Api(InitProducerIdRequest, 0, 5, init_producer_id.handle),
     Api(OffsetForLeaderEpochRequest, 2, 4, offset_for_leader_epoch.handle),
+    Api(AddPartitionsToTxnRequest, 0, 3, transactions.handle),
+    Api(AddOffsetsToTxnRequest, 0, 4, transactions.handle),
+    Api(EndTxnRequest, 0, 5, transactions.handle),
+    Api(TxnOffsetCommitRequest, 0, 5, txn_offset_commit.handle),
     Api(DescribeConfigsRequest, 1, 4, describe_configs.handle),
     Api(AlterConfigsRequest, 0, 2, alter_configs.handle),
     Api(CreatePartitionsRequest, 0, 3, create_partitions.handle),
@@ -104,5 +120,10 @@ APIS: Final = (
     Api(IncrementalAlterConfigsRequest, 0, 1, incremental_alter_configs.handle),
     Api(OffsetDeleteRequest, 0, 0, groups.handle),
     Api(DescribeClusterRequest, 0, 2, describe_cluster.handle),
+    Api(DescribeProducersRequest, 0, 0, describe_producers.handle),
+    Api(DescribeTransactionsRequest, 0, 0, transactions.handle),
+    Api(ListTransactionsRequest, 0, 2, transactions.handle),
+    Api(ConsumerGroupHeartbeatRequest, 0, 1, groups.handle),
+    Api(ConsumerGroupDescribeRequest, 0, 1, groups.handle),
 )
 """Every API there is here, by key."""

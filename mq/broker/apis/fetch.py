@@ -8,8 +8,8 @@ its own has moved far enough, or ``max_wait_ms`` is over.
 
 Every answer is a full one with session id 0, as KIP-227 allows; a client that names a session gets
 FETCH_SESSION_ID_NOT_FOUND and starts over. Version 13 names topics by id (KIP-516). Leader epochs
-are checked (KIP-320). ``read_committed`` reads like ``read_uncommitted``, with an empty list of
-aborted transactions, for there are no transactions yet.
+are checked (KIP-320). ``read_committed`` ends before the first open transaction, and comes with the
+aborted ones whose records the client has to drop (KIP-98).
 
 Left out: fetching as a follower, preferred replicas, diverging epochs, throttling.
 """
@@ -23,6 +23,7 @@ from mq.broker.call import Call
 from mq.errors import ErrorCode, KafkaError
 from mq.log.partition import Partition
 from mq.wire.messages.fetch import (
+    AbortedTransaction,
     FetchableTopicResponse,
     FetchPartition,
     FetchRequest,
@@ -72,28 +73,32 @@ class _Poll:
     ``sizes`` tells of each of its partitions how many bytes the last look found there.
     """
 
-    __slots__ = ("_broker", "_call", "_wanted", "sizes")
+    __slots__ = ("_broker", "_call", "_committed", "_ends", "_size", "_wanted", "sizes")
 
     def __init__(self, broker: Broker, call: Call[FetchRequest]) -> None:
         self._broker = broker
         self._call = call
+        self._committed = call.request.isolation_level == _READ_COMMITTED
         self._wanted: dict[Hashable, FetchPartition] = {}
+        self._size = 0  # of all partitions
+        self._ends = False  # whether one of them gave the end of a segment: no more will come there
         self.sizes: dict[Hashable, int] = {}
 
     def enough(self, partition: Hashable) -> bool:
         """Whether this partition has brought the fetch to its minimum."""
         assert isinstance(partition, Partition)
         wanted = self._wanted[partition]
+        upto = partition.last_stable_offset if self._committed else None
         try:
-            found = partition.read(wanted.fetch_offset, wanted.partition_max_bytes)
+            found = partition.read(wanted.fetch_offset, wanted.partition_max_bytes, upto=upto)
         except KafkaError:
             return True  # the offset was cut away: to be told at once
-        self.sizes[partition] = len(found) if found is not None else 0
-        return sum(self.sizes.values()) >= self._call.request.min_bytes
+        self._note(partition, wanted, len(found) if found is not None else 0)
+        return self._ends or self._size >= self._call.request.min_bytes
 
     def answer(self) -> None:
-        """See :class:`mq.broker.waiting.Poll`."""
-        self._call.reply(self.look().response)
+        """See :class:`mq.broker.waiting.Poll`. Somebody waits for this, so it leaves at once."""
+        self._call.reply(self.look().response, at_once=True)
 
     def look(self) -> _Found:
         """Read what is there now. Complete are errors, and as many bytes as were asked for."""
@@ -109,7 +114,7 @@ class _Poll:
                 found.size += len(data.records or b"")
                 found.complete |= data.error_code != 0
             found.response.responses.append(answer)
-        found.complete |= found.size >= request.min_bytes
+        found.complete |= self._ends or found.size >= request.min_bytes
         return found
 
     def _read(self, topic: FetchTopic, wanted: FetchPartition, limit: int | None) -> PartitionData:
@@ -118,22 +123,40 @@ class _Poll:
             partition_index=wanted.partition,
             high_watermark=-1,
             records=b"",
-            aborted_transactions=(
-                [] if self._call.request.isolation_level == _READ_COMMITTED else None
-            ),
+            aborted_transactions=[] if self._committed else None,
         )
         try:
             partition = self._partition(topic, wanted)
-            data.high_watermark = data.last_stable_offset = partition.high_watermark
+            data.high_watermark = partition.high_watermark
+            data.last_stable_offset = partition.last_stable_offset
             data.log_start_offset = partition.log_start_offset
             self._wanted[partition] = wanted
             if limit is not None:
-                limit = min(limit, wanted.partition_max_bytes)
-                data.records = partition.read(wanted.fetch_offset, limit) or b""
-            self.sizes[partition] = len(data.records or b"")
+                self._read_records(partition, wanted, data, min(limit, wanted.partition_max_bytes))
+            self._note(partition, wanted, len(data.records or b""))
         except KafkaError as error:
             data.error_code = error.code
         return data
+
+    def _note(self, partition: Partition, wanted: FetchPartition, size: int) -> None:
+        """A look at a partition found so many bytes."""
+        self._size += size - self.sizes.get(partition, 0)
+        self.sizes[partition] = size
+        self._ends |= size > 0 and wanted.fetch_offset < partition.active_offset
+
+    def _read_records(
+        self, partition: Partition, wanted: FetchPartition, data: PartitionData, limit: int
+    ) -> None:
+        offset = wanted.fetch_offset
+        if not self._committed:
+            data.records = partition.read(offset, limit) or b""
+            return
+        found = partition.read(offset, limit, upto=data.last_stable_offset)
+        if found is not None:
+            data.records = found
+            data.aborted_transactions = [
+                AbortedTransaction(*each) for each in partition.aborted_in(offset, found)
+            ]
 
     def _partition(self, topic: FetchTopic, wanted: FetchPartition) -> Partition:
         partitions = self._broker.partitions

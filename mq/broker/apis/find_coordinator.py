@@ -1,10 +1,9 @@
-"""FindCoordinator (10), versions 0-6: who coordinates a group. This node does.
+"""FindCoordinator (10), versions 0-6: who coordinates a group or transactions. This node does.
 
-Version 4 asks for many keys at once (KIP-699). The first question of the first consumer makes the
-topic in which groups are kept.
+Version 4 asks for many keys at once (KIP-699). The first question makes the topic in which groups,
+or transactions, are kept.
 
-Left out: transaction coordinators (TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which every client takes
-as final) and share coordinators (INVALID_REQUEST).
+Left out: share coordinators (INVALID_REQUEST).
 """
 
 from __future__ import annotations
@@ -33,8 +32,7 @@ _FIRST_BATCHED: Final = 4
 def handle(broker: Broker, call: Call[FindCoordinatorRequest]) -> None:
     request = call.request
     try:
-        _check(request.key_type)
-        broker.offsets_topic()
+        _make_topic(broker, request.key_type)
     except KafkaError as error:
         refusal: KafkaError | None = error
     else:
@@ -54,13 +52,12 @@ def handle(broker: Broker, call: Call[FindCoordinatorRequest]) -> None:
     broker.reply_when_known(call, response)
 
 
-def _check(key_type: int) -> None:
-    if key_type == _TRANSACTION:
-        raise KafkaError(
-            ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-            "this broker does not serve transactions yet",
-        )
-    if key_type != _GROUP:
+def _make_topic(broker: Broker, key_type: int) -> None:
+    if key_type == _GROUP:
+        broker.offsets_topic()
+    elif key_type == _TRANSACTION:
+        broker.transaction_topic()
+    else:
         raise KafkaError(
             ErrorCode.INVALID_REQUEST, f"there are no coordinators of type {key_type} here"
         )

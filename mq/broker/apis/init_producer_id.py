@@ -4,13 +4,15 @@ Ids come from blocks that are reserved in the metadata log before the first of t
 so no id is ever given twice. An idempotent producer that asks again, because it lost track
 (KIP-360), gets a new id with epoch 0.
 
-Left out: transactional ids (TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which every client takes as
-final); version 6 and two-phase commit (KIP-939), which Kafka 4.3 does not serve either.
+With a transactional id it is the transaction coordinator that answers; see
+:mod:`mq.coordinators.transactions`.
+
+Left out: version 6 and two-phase commit (KIP-939), which Kafka 4.3 does not serve either.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mq.broker.call import Call
 from mq.errors import ErrorCode, KafkaError
@@ -21,10 +23,16 @@ if TYPE_CHECKING:
 
 __all__ = ["handle"]
 
+_NONE: Final = -1
+
 
 def handle(broker: Broker, call: Call[InitProducerIdRequest]) -> None:
-    if call.request.transactional_id is not None:
-        call.reply(_refusal(_code_for(call.request.transactional_id)))
+    request = call.request
+    if (request.producer_id == _NONE) != (request.producer_epoch == _NONE):
+        call.reply(_refusal(ErrorCode.INVALID_REQUEST))
+        return
+    if request.transactional_id is not None:
+        broker.transactions.handle(call)
         return
     try:
         producer_id = broker.take_producer_id()
@@ -33,12 +41,6 @@ def handle(broker: Broker, call: Call[InitProducerIdRequest]) -> None:
         return
     response = InitProducerIdResponse(producer_id=producer_id, producer_epoch=0)
     broker.reply_when_known(call, response)
-
-
-def _code_for(transactional_id: str) -> ErrorCode:
-    if not transactional_id:
-        return ErrorCode.INVALID_REQUEST
-    return ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
 
 
 def _refusal(code: ErrorCode) -> InitProducerIdResponse:

@@ -8,19 +8,27 @@ versions 0-2 close the connection like any unknown version. Version 13 names top
 A repetition of an idempotent batch (KIP-98) waits for the sync like its original. Partitions fail
 one by one.
 
-Left out: transactions (TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which every client takes as final),
-request timeouts (a sync comes, or the broker stops), throttling.
+Batches of a transaction are appended when their coordinator has let them in; see
+:mod:`mq.broker.admissions`. Without a transactional id they are refused as Kafka refuses them
+(TRANSACTIONAL_ID_AUTHORIZATION_FAILED).
+
+Left out: request timeouts (a sync comes, or the broker stops), throttling.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from mq.broker.admissions import NOTHING_ADMITTED, Admitted, admit, is_transactional
 from mq.broker.call import Call
 from mq.broker.catalog import INTERNAL_TOPICS
 from mq.errors import ErrorCode, KafkaError
 from mq.log.partition import Partition
+from mq.record import TopicPartition
+from mq.wire.batch import HEADER_BYTES, Buffer, Codec, read_header
 from mq.wire.messages.produce import (
     PartitionProduceData,
     PartitionProduceResponse,
@@ -36,12 +44,35 @@ if TYPE_CHECKING:
 __all__ = ["handle"]
 
 _FIRST_BY_ID: Final = 13
+_FIRST_WITH_ZSTD: Final = 7  # KIP-110
 
 Written: TypeAlias = list[tuple[Partition, PartitionProduceResponse]]
 """What was appended, and what is going to be said of it."""
 
 
 def handle(broker: Broker, call: Call[ProduceRequest]) -> None:
+    transactional_id = call.request.transactional_id
+    batches = _transactional(broker, call) if transactional_id is not None else {}
+    if transactional_id is None or not batches:
+        _append(broker, call, NOTHING_ADMITTED)
+    else:
+        then = partial(_append, broker, call)
+        admit(broker, transactional_id, batches, call.version, then)
+
+
+def _transactional(broker: Broker, call: Call[ProduceRequest]) -> dict[TopicPartition, Buffer]:
+    """The batches of transactions, by their partitions as far as these exist."""
+    found: dict[TopicPartition, Buffer] = {}
+    for topic in call.request.topic_data:
+        for data in topic.partition_data:
+            batch = data.records
+            if isinstance(batch, bytes | memoryview) and is_transactional(batch):
+                with suppress(KafkaError):  # to be told when it is to be written
+                    found[_find(broker, call, topic, data.index).topic_partition] = batch
+    return found
+
+
+def _append(broker: Broker, call: Call[ProduceRequest], admitted: Admitted) -> None:
     request = call.request
     refusal = _refusal(request)
     written: Written = []
@@ -51,7 +82,7 @@ def handle(broker: Broker, call: Call[ProduceRequest]) -> None:
                 name=topic.name,
                 topic_id=topic.topic_id,
                 partition_responses=[
-                    _produce(broker, call, topic, data, refusal, written)
+                    _produce(broker, call, topic, data, refusal or admitted, written)
                     for data in topic.partition_data
                 ],
             )
@@ -76,12 +107,24 @@ def handle(broker: Broker, call: Call[ProduceRequest]) -> None:
 def _refusal(request: ProduceRequest) -> KafkaError | None:
     if request.acks not in (-1, 0, 1):
         return KafkaError(ErrorCode.INVALID_REQUIRED_ACKS, f"acks={request.acks} means nothing")
-    if request.transactional_id is not None:
+    if request.transactional_id is None and any(
+        isinstance(data.records, bytes | memoryview) and is_transactional(data.records)
+        for topic in request.topic_data
+        for data in topic.partition_data
+    ):
         return KafkaError(
             ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-            "this broker does not serve transactions yet",
+            "batches of a transaction come without a transactional id",
         )
     return None
+
+
+def _find(
+    broker: Broker, call: Call[ProduceRequest], topic: TopicProduceData, index: int
+) -> Partition:
+    if call.version >= _FIRST_BY_ID:
+        return broker.partitions.by_id(topic.topic_id, index)
+    return broker.partitions.by_name(topic.name, index)
 
 
 def _produce(
@@ -89,21 +132,26 @@ def _produce(
     call: Call[ProduceRequest],
     topic: TopicProduceData,
     data: PartitionProduceData,
-    refusal: KafkaError | None,
+    admitted: KafkaError | Admitted,
     written: Written,
 ) -> PartitionProduceResponse:
     try:
-        if refusal is not None:
-            raise refusal
-        if call.version >= _FIRST_BY_ID:
-            partition = broker.partitions.by_id(topic.topic_id, data.index)
-        else:
-            partition = broker.partitions.by_name(topic.name, data.index)
-        if not isinstance(data.records, bytes):
+        if isinstance(admitted, KafkaError):
+            raise admitted
+        partition = _find(broker, call, topic, data.index)
+        if not isinstance(data.records, bytes | memoryview):
             raise KafkaError(ErrorCode.INVALID_RECORD, "there are no records")
         if partition.topic in INTERNAL_TOPICS:
             raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, "that topic is the broker's own")
-        appended = broker.append(partition, data.records)
+        if call.version < _FIRST_WITH_ZSTD and _is_zstd(data.records):
+            raise KafkaError(
+                ErrorCode.UNSUPPORTED_COMPRESSION_TYPE,
+                f"zstd needs Produce version {_FIRST_WITH_ZSTD} or later",
+            )
+        version = 0
+        if is_transactional(data.records):
+            version = admitted.version_for(partition.topic_partition)
+        appended = broker.append(partition, data.records, transaction_version=version)
     except KafkaError as error:
         return PartitionProduceResponse(
             index=data.index, error_code=error.code, base_offset=-1, error_message=error.message
@@ -116,6 +164,10 @@ def _produce(
     )
     written.append((partition, told))
     return told
+
+
+def _is_zstd(batch: bytes | memoryview) -> bool:
+    return len(batch) >= HEADER_BYTES and read_header(batch).codec == Codec.ZSTD
 
 
 def _finish_unacknowledged(call: Call[ProduceRequest], response: ProduceResponse) -> None:
