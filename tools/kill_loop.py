@@ -95,7 +95,7 @@ class Round:
         try:
             while self.kills < kills and not self._collect():
                 everyone = self.chance.random() < 0.2  # some take a second to find the broker
-                self._await_progress(self.chance.randrange(1, 2_000), everyone=everyone)
+                self._await_progress(self.chance.randrange(1, 1_000), everyone=everyone)
                 if self.chance.random() < 0.3:
                     self._delete_records()
                 if self.chance.random() < 0.1:

@@ -13,8 +13,8 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from mq.coordinators.admission import Admission
 from mq.coordinators.transaction import Identity
-from mq.coordinators.transactions import Admission
 from mq.errors import ErrorCode, KafkaError
 from mq.record import TopicPartition
 from mq.wire.batch import HEADER_BYTES, TRANSACTIONAL, Buffer

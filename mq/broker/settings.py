@@ -29,7 +29,8 @@ class Settings:
     transactional_id_expiration_ms: int = 7 * 24 * 60 * 60 * 1000  # transactional.id.expiration.ms
     group_consumer_session_timeout_ms: int = 45_000  # group.consumer.session.timeout.ms
     # group.consumer.heartbeat.interval.ms: members hear of a change with their next heartbeat, in
-    # Kafka after up to 5 s. Here a worker's partitions are to move within 2 s of its death.
+    # Kafka after up to 5 s. Here a worker's partitions are to move within 2 s of its death. It is
+    # the shortest interval; with many members it grows to Kafka's.
     group_consumer_heartbeat_interval_ms: int = 1_000
     fetch_bytes_max: int = 55 * 1024 * 1024  # fetch.max.bytes
     socket_request_max_bytes: int = 100 * 1024 * 1024  # socket.request.max.bytes

@@ -6,22 +6,28 @@ may write into these partitions as part of its transaction.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from mq.broker.call import Call
 from mq.broker.catalog import OFFSETS_TOPIC, TRANSACTION_TOPIC
 from mq.broker.performer import Performer
+from mq.coordinators.admission import Admission
 from mq.coordinators.effects import RequestContext
 from mq.coordinators.transaction_config import TransactionConfig
-from mq.coordinators.transactions import Admission, TransactionCoordinator
-from mq.errors import ErrorCode
+from mq.coordinators.transactions import TransactionCoordinator
+from mq.errors import ErrorCode, KafkaError
+from mq.log.partition import Partition
+from mq.log.transactions import Marker
 from mq.record import TopicPartition
 
 if TYPE_CHECKING:
     from mq.broker.broker import Broker
 
 __all__ = ["TransactionOwner"]
+
+logger = logging.getLogger("mq.broker")
 
 _OURSELVES: Final = RequestContext("", "", 0)
 
@@ -68,8 +74,36 @@ class TransactionOwner:
         """Bring the coordinator to where its records were, and carry out what was decided."""
         self._performer.replay()
         self._broker.skip_producer_ids(self._coordinator.highest_producer_id)
+        self._abort_unknown()
         now = self._broker.now()
         self._performer.perform(self._coordinator.loaded(now), now)
+
+    def _abort_unknown(self) -> None:
+        """Abort what nobody else would ever end.
+
+        A transaction is known before its first record is written. But with durability ``os`` a
+        crash may forget the one and keep the other, and readers would wait for ever.
+        """
+        broker = self._broker
+        for topic in tuple(broker.catalog.topics.values()):
+            for partition in broker.partitions.existing(topic):
+                for producer_id in partition.producers.open_producers:
+                    if not self._coordinator.knows(producer_id, partition.topic_partition):
+                        logger.warning("%s: aborting an unknown transaction", partition)
+                        self._abort(partition, producer_id)
+
+    def _abort(self, partition: Partition, producer_id: int) -> None:
+        state = partition.producers.get(producer_id)
+        assert state is not None
+        coordinator_epoch = max(state.coordinator_epoch, 0)
+        try:
+            marker = Marker(producer_id, state.epoch, coordinator_epoch, commit=False)
+            self._broker.append_marker(partition, marker)
+        except KafkaError as error:
+            logger.error("%s takes no marker: %s", partition, error)
+        else:
+            if partition.topic == OFFSETS_TOPIC:
+                self._broker.groups.transaction_ended(partition.index, producer_id, False)
 
     def tick(self) -> None:
         """Let happen what is due."""

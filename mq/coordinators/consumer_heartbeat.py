@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from mq.coordinators.assignors import ASSIGNORS
 from mq.coordinators.consumer_draft import Draft
@@ -190,25 +190,29 @@ def _unknown(why: str) -> KafkaError:
 def _updated(
     member: ConsumerMember, request: ConsumerGroupHeartbeatRequest, call: Call
 ) -> ConsumerMember:
-    """The member with what it says of itself; what it leaves out is as before."""
-    names, pattern = request.subscribed_topic_names, request.subscribed_topic_regex
-    timeout_ms = request.rebalance_timeout_ms
-    return replace(
-        member,
-        instance_id=_given(request.instance_id, member.instance_id),
-        rack_id=_given(request.rack_id, member.rack_id),
-        client_id=call.context.client_id,
-        client_host=call.context.client_host,
-        topics=member.topics if names is None else frozenset(names),
-        regex=member.regex if pattern is None else pattern,
-        rebalance_timeout_ms=member.rebalance_timeout_ms if timeout_ms == -1 else timeout_ms,
-        server_assignor=_given(request.server_assignor, member.server_assignor),
-        classic=None,
-    )
+    """The member with what it says of itself; what it leaves out is as before.
 
-
-def _given(value: str | None, before: str | None) -> str | None:
-    return before if value is None else value
+    Nearly all heartbeats say nothing new: then it is the same object, and nothing has to be stored.
+    """
+    names, timeout_ms = request.subscribed_topic_names, request.rebalance_timeout_ms
+    said: dict[str, Any] = {
+        "instance_id": request.instance_id,
+        "rack_id": request.rack_id,
+        "client_id": call.context.client_id,
+        "client_host": call.context.client_host,
+        "topics": None if names is None else frozenset(names),
+        "regex": request.subscribed_topic_regex,
+        "rebalance_timeout_ms": None if timeout_ms == -1 else timeout_ms,
+        "server_assignor": request.server_assignor,
+    }
+    news = {
+        name: value
+        for name, value in said.items()
+        if value is not None and value != getattr(member, name)
+    }
+    if not news and member.classic is None:
+        return member
+    return replace(member, **news, classic=None)
 
 
 def _set_timers(

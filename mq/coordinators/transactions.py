@@ -11,8 +11,8 @@ answer to EndTxn waits for the markers, too, though it needs not: the next trans
 told to try again meanwhile, and who has committed can read what he wrote.
 
 No batch of a transaction enters a log before the transaction is known to reach into that
-partition, and so to end there: :meth:`TransactionCoordinator.handle` answers an :class:`Admission`
-when that is stored, and :meth:`TransactionCoordinator.admits` tells whether it still holds.
+partition, and so to end there: :meth:`TransactionCoordinator.handle` answers an ``Admission`` when
+that is stored, and :meth:`TransactionCoordinator.admits` tells whether it still holds.
 
 The owner hands over every record of the state topic through ``apply``, then calls ``loaded`` once,
 and only then requests.
@@ -29,6 +29,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple, Protocol
 
 from mq.coordinators import added_partitions, transaction_queries, transaction_records
+from mq.coordinators.admission import Admission
 from mq.coordinators.effects import Call, Effects, Ending, Now, Reply, RequestContext, Step
 from mq.coordinators.java_strings import java_hash
 from mq.coordinators.timers import Timers
@@ -48,7 +49,7 @@ from mq.wire.messages.init_producer_id import InitProducerIdRequest, InitProduce
 from mq.wire.messages.list_transactions import ListTransactionsRequest
 from mq.wire.messages.records.transaction_log import TransactionLogValue
 
-__all__ = ["Admission", "TransactionCoordinator"]
+__all__ = ["TransactionCoordinator"]
 
 APPEND_FAILED: Final = ErrorCode.NOT_COORDINATOR
 """What a client is told when a record that its request needs cannot be stored, as by Kafka."""
@@ -66,19 +67,6 @@ class Places(Protocol):
 
     def has_partition(self, name: str, partition: int) -> bool:
         """Whether the topic exists and has a partition of this number."""
-
-
-class Admission(NamedTuple):
-    """A producer wants to write into partitions as part of its transaction.
-
-    With ``add`` they become part of it (KIP-890), else they have to be part already. The answer is
-    an error code for each.
-    """
-
-    transactional_id: str
-    producer: Identity
-    partitions: frozenset[TopicPartition]
-    add: bool
 
 
 class _Decided(NamedTuple):
@@ -232,6 +220,13 @@ class TransactionCoordinator:
         transaction = self._transactions.get(admission.transactional_id)
         return transaction is not None and transaction.covers(
             admission.producer, admission.partitions
+        )
+
+    def knows(self, producer_id: int, partition: TopicPartition) -> bool:
+        """Whether a transaction of this producer reaches into a partition, and will end there."""
+        return any(
+            transaction.value.producer_id == producer_id and partition in transaction.partitions
+            for transaction in self._transactions.values()
         )
 
     def partition_for(self, transactional_id: str) -> int:

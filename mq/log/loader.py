@@ -79,6 +79,7 @@ def create_partition(
         OSError: the files cannot be made.
     """
     files = storage.files
+    storage.crowd.make_room()
     files.mkdir(path)
     epochs = LeaderEpochs([(0, 0)])
     made = (

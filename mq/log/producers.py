@@ -128,6 +128,11 @@ class Producers:
         """Where the oldest open transaction begins, None if there is none."""
         return next(iter(self._open.values()), None)
 
+    @property
+    def open_producers(self) -> tuple[int, ...]:
+        """Those who have a transaction open, in the order in which these began."""
+        return tuple(self._open)
+
     def check(self, header: BatchHeader, *, from_zero: bool = False) -> BatchMetadata | None:
         """Decide about a batch that a client sent.
 

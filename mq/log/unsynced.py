@@ -45,24 +45,26 @@ class Taken(NamedTuple):
 
 
 class Crowd:
-    """All that have unsynced files, the longest waiting first: each keeps some of them open.
+    """All that have unsynced files, the longest waiting first; each keeps its files open.
 
-    The owner's thread may add as many as ``limit``; whoever commits groups brings them down again.
+    The owner's thread may bring them to ``limit`` files; whoever commits groups brings them down
+    again.
     """
 
     def __init__(self, files: Files, limit: int) -> None:
         self._files = files
         self._limit = limit
-        self._members: dict[Unsynced, None] = {}
+        self._lock = threading.Lock()  # around all changes of what is below
+        self._members: dict[Unsynced, int] = {}
+        self._count = 0
 
     def make_room(self) -> None:
-        """Let one more enter, though it takes a sync of another one.
+        """Let some more enter, though it takes syncs of others.
 
         Raises:
-            SyncFailed: that.
+            SyncFailed: one of them.
         """
-        if len(self._members) >= self._limit:
-            self._thin(self._limit - 1)
+        self._thin(self._limit - 1)
 
     def thin(self) -> None:
         """Sync some if there are more than half as many as there may be.
@@ -73,18 +75,20 @@ class Crowd:
         self._thin(self._limit // 2)
 
     def _thin(self, limit: int) -> None:
-        excess = len(self._members) - limit
-        if excess > 0:
-            for member in list(self._members)[:excess]:
+        if self._count > limit:
+            for member, _ in zip(list(self._members), range(self._count - limit), strict=False):
                 member.sync(self._files)
 
-    def enter(self, member: Unsynced) -> None:
-        """``member`` has unsynced files."""
-        self._members[member] = None
+    def enter(self, member: Unsynced, count: int) -> None:
+        """``member`` has ``count`` more files."""
+        with self._lock:
+            self._members[member] = self._members.get(member, 0) + count
+            self._count += count
 
     def leave(self, member: Unsynced) -> None:
         """``member`` has none any more."""
-        self._members.pop(member, None)
+        with self._lock:
+            self._count -= self._members.pop(member, 0)
 
 
 class Unsynced:
@@ -130,8 +134,7 @@ class Unsynced:
         self._syncing = threading.Lock()  # around a sync, for the kernel tells of an error once
         self._error: SyncFailed | None = None
         self._abandoned = False
-        if self._files:
-            crowd.enter(self)
+        crowd.enter(self, len(self._files))
 
     # --- the owner's thread ----------------------------------------------------------------------
 
@@ -169,17 +172,19 @@ class Unsynced:
                 self._batches = None
             elif self._batches is not None:
                 self._batches += batches
-            self._files[file] = None
-            self._crowd.enter(self)
+            if file not in self._files:
+                self._files[file] = None
+                self._crowd.enter(self, 1)
 
     def roll(self, files: Iterable[File], directory: Path, base_offset: int) -> None:
         """A segment was sealed, with these files, and the one at ``base_offset`` was begun."""
         with self._lock:
             self._end = max(self._end, base_offset)
+            before = len(self._files)
             self._files.update(dict.fromkeys(files))
             self._directories[directory] = None
             self._has_new_names = True
-            self._crowd.enter(self)
+            self._crowd.enter(self, len(self._files) - before)
 
     def abandon(self) -> None:
         """The files are about to go: from now on there is nothing to sync."""

@@ -119,11 +119,13 @@ class Disk(Files):
     Attributes:
         observer: told of every change before it takes effect, in words.
         operations: how many changes there were, by verb.
+        failures: how many were told to fail, and did.
     """
 
     def __init__(self, image: Image | None = None) -> None:
         self.observer: Callable[[str], None] | None = None
         self.operations: Counter[str] = Counter()
+        self.failures = 0
         self._root = _Directory()
         self._unsettled: dict[_Node, Path] = {}  # nodes with something pending
         self._faults: list[_Fault] = []
@@ -164,6 +166,7 @@ class Disk(Files):
                 fault.calls_left -= 1
                 if not fault.calls_left:
                     self._faults.remove(fault)
+                    self.failures += 1
                     return fault
         return None
 

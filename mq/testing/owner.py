@@ -8,6 +8,7 @@ run, which may be cut off between any two steps of the disk.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -115,6 +116,13 @@ class Owner:
         for ledger in self.promises.ledgers.values():
             name = TopicPartition(ledger.name, 0)
             gone = ledger.topic_id in self.catalog.removed
+            known = ledger.topic_id in self.catalog.by_id or ledger.topic_id == _METADATA_ID
+            claim(
+                gone or known or not ledger.acknowledged,
+                "nobody knows {} any more, and {} records of it were acknowledged",
+                name,
+                ledger.acknowledged,
+            )
             claim(
                 gone or not ledger.acknowledged or name in self.directory.partitions,
                 "{} is not there, and {} records of it were acknowledged",
@@ -183,6 +191,10 @@ class Owner:
         for partition, offset in durable:
             partition.synced(offset)
             self.promises.acknowledge(partition, partition.high_watermark)
+
+    def fill(self) -> None:
+        """Let the next write to a log find the disk full."""
+        self.disk.fail("pwrite", errno.ENOSPC, ending=".log", written=20)
 
     def prepare(self) -> None:
         """Make the files of the journal."""

@@ -29,10 +29,12 @@ STEPS: Final[Mapping[str, Callable[[Owner], None]]] = {
     "delete records a": lambda owner: owner.delete_records("a"),
     "retain a": lambda owner: owner.retain("a"),
     "delete topic b": lambda owner: owner.delete_topic("b"),
+    "full disk": Owner.fill,
     "stop": Owner.stop,
     "kill": Owner.kill,
 }
-"""All steps; after the last two another life begins on the same disk."""
+"""All steps; a full one refuses the next write to a log, and after the last two another life begins
+on the same disk."""
 
 ENDS: Final = frozenset({"stop", "kill"})
 
@@ -41,7 +43,10 @@ _OUTER: Final = ("commit", "checkpoint")
 _INNER: Final = ("append a", "append large a", "append b", "roll a", "delete records a", "retain a")
 
 # Stories that are exhausted are told with fewer words; the others are met by chance.
-_WORDS: Final = (*(word for word in STEPS if word != "append many a"), "commit/append a@2")
+_WORDS: Final = (
+    *(word for word in STEPS if word not in ("append many a", "full disk")),
+    "commit/append a@2",
+)
 
 BEGINNINGS: Final[Sequence[Sequence[str]]] = (
     (),

@@ -43,10 +43,17 @@ class GatedFiles(Files):
         self.error = None
 
     def sync(self, file):
+        self._pass()
+        super().sync(file)
+
+    def write_through(self, file, buffers, position):
+        self._pass()
+        super().write_through(file, buffers, position)
+
+    def _pass(self):
         assert self.gate.wait(TIMEOUT_S)
         if self.error is not None:
             raise self.error
-        super().sync(file)
 
 
 class RunningBroker:

@@ -375,6 +375,20 @@ def test_a_decision_is_carried_out_after_a_crash(
     assert committed(client, wire)[0][0] == b"a"
 
 
+def test_a_transaction_that_nobody_knows_is_aborted_at_a_start(
+    broker, client, wire, start_broker, connect
+):
+    """With durability "os" a crash may keep its records and forget that it began."""
+    client.create("t")
+    orphan = wire.batch(b"a", attributes=TRANSACTIONAL, producer=Producer(77, 3, 0))
+    partition = broker.call(lambda: broker.broker.partitions.by_name("t", 0))
+    broker.call(lambda: broker.broker.append(partition, orphan, transaction_version=1))
+    broker.stop()
+    client = connect(start_broker())
+    assert latest(client, COMMITTED) == 2
+    assert committed(client, wire)[1] == [(77, 0)]
+
+
 def test_producer_ids_of_transactions_are_not_given_again(broker, client, begin, restart):
     given = begin().who[0]
     client = restart(broker)

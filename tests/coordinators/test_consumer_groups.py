@@ -155,6 +155,19 @@ def test_a_join_that_cannot_be_stored_did_not_happen(owner: Owner) -> None:
     assert len(partitions(owner.heartbeat("a", 2)) or ()) == 9
 
 
+def test_the_more_members_there_are_the_less_often_they_are_to_be_heard_of(
+    new_owner: NewOwner,
+) -> None:
+    owner = new_owner(GroupConfig(consumer_heartbeat_interval_ms=1_000))
+    assert owner.heartbeat("a", 0).heartbeat_interval_ms == 1_000
+    for number in range(300):
+        owner.heartbeat("a", 0, group_id=f"g{number}")
+    assert 1_500 < owner.heartbeat("a", 2).heartbeat_interval_ms < 1_600
+    for number in range(300, 1_100):
+        owner.heartbeat("a", 0, group_id=f"g{number}", subscribed_topic_names=[])
+    assert owner.heartbeat("a", 2).heartbeat_interval_ms == 5_000
+
+
 # Epochs.
 
 

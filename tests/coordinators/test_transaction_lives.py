@@ -22,9 +22,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from mq.coordinators.admission import Admission
 from mq.coordinators.effects import Ending
 from mq.coordinators.transaction import Identity
-from mq.coordinators.transactions import Admission
 from mq.record import TopicPartition
 from mq.wire.messages.add_partitions_to_txn import (
     AddPartitionsToTxnRequest,

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from mq.coordinators.admission import Admission
 from mq.coordinators.transaction import EPOCH_MAX, Identity
 from mq.coordinators.transaction_records import Status, record
-from mq.coordinators.transactions import Admission
 from mq.errors import ErrorCode
 from mq.wire.messages.add_offsets_to_txn import AddOffsetsToTxnRequest
 from mq.wire.messages.add_partitions_to_txn import (

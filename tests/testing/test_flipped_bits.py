@@ -79,7 +79,7 @@ def matters(image: Image, where: Flip) -> bool:
     """Whether the bit is of a byte that somebody could find out about.
 
     Not the empty parts of the journal. Not the bytes of a batch that no checksum covers: where a
-    start does not scan, nobody can tell. And not the log starts, of which there is one copy, without
+    start does not scan, nobody can tell. And not the log starts, of which there is one copy without
     a checksum: a wrong one hides records or brings deleted ones back.
     """
     data = image[where.path] or b""

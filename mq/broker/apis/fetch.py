@@ -4,7 +4,8 @@ Consumers see what is on stable storage: the high watermark is the synced offset
 sent whole however large it is, so that every consumer gets on (KIP-74); the answer begins with the
 batch that contains the offset, which may lie before it. Records go from file to socket; see
 :mod:`mq.broker.outbound`. A fetch that finds less than ``min_bytes`` is parked until a partition of
-its own has moved far enough, or ``max_wait_ms`` is over.
+its own has moved far enough, or ``max_wait_ms`` is over. An answer ends with its segment, so what
+begins in a sealed one is sent at once: waiting would bring no more.
 
 Every answer is a full one with session id 0, as KIP-227 allows; a client that names a session gets
 FETCH_SESSION_ID_NOT_FOUND and starts over. Version 13 names topics by id (KIP-516). Leader epochs

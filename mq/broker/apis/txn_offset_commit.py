@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from mq.broker.call import Call
 from mq.broker.catalog import OFFSETS_TOPIC
+from mq.coordinators.admission import Admission
 from mq.coordinators.transaction import Identity
-from mq.coordinators.transactions import Admission
 from mq.errors import ErrorCode
 from mq.record import TopicPartition
 from mq.wire.messages.txn_offset_commit import (
