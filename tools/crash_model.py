@@ -30,7 +30,7 @@ from mq.testing.workloads import Workload, drawn, exhausted
 STEPS_MAX = 3
 DRAWN_EVERY = 5
 DRAWN_PER_MOMENT = 4
-NOTED_EVERY = 100
+NOTED_EVERY = 24
 
 
 class Progress(NamedTuple):

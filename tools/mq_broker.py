@@ -23,7 +23,7 @@ from typing import Self
 from tools.apache_kafka import answers, die_with_parent
 
 START_TIMEOUT_S = 30.0
-STOP_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 120.0  # a stop syncs every partition, of which there may be thousands
 PROGRAM = ("-m", "mq.broker")
 
 

@@ -22,14 +22,14 @@ MIB = 2**20
 ABOUT = """Our broker with durability "sync", a new one for each step and round (medians of
 three; from 1,000 partitions on a single one): one topic is created and written evenly through
 librdkafka, in batches of 16 records of 1 KiB; then the memory (PSS); then kill -9 and the time
-until it serves again (see the restart above), and a stop in order and the time until it serves
-after that."""
+until it serves again (see the restart above), and a stop in order and the same."""
 
 CREATED = "creating the topic, s"
 WRITTEN = "written evenly, MiB/s"
 HELD = "memory, MiB"
-KILLED = "after kill -9, s"
-STOPPED = "after a stop in order, s"
+KILLED = "after kill -9, until it serves"
+STOPPING = "a stop in order"
+STOPPED = "after that, until it serves"
 
 
 def measure(run: Run) -> Section:
@@ -42,12 +42,12 @@ def measure(run: Run) -> Section:
         for name, values in peer.figures.items():
             found.setdefault(name, []).append(statistics.median(values))
     over = [float(step) for step in steps]
-    restarts = {name: found[name] for name in (KILLED, STOPPED)}
+    restarts = {name: found[name] for name in (KILLED, STOPPING, STOPPED)}
     parts = [
         Growth("Creating the topic", "partitions", over, {"mq": found[CREATED]}, "s"),
         Growth("Written evenly", "partitions", over, {"mq": found[WRITTEN]}, "MiB/s"),
         Growth("Memory", "partitions", over, {"mq": found[HELD]}, "MiB"),
-        Growth("Restart until it serves", "partitions", over, restarts, "s"),
+        Growth("Stop and restart", "partitions", over, restarts, "s"),
     ]
     return Section("partitions", "Growth: partitions", ABOUT, [*parts])
 
@@ -64,7 +64,9 @@ def _measure_step(partitions: int, *, rounds: int, seconds: float) -> Peer:
             peer.note(HELD, memory(broker.pid).proportional)
             broker.kill()
             peer.note(KILLED, wait_until_it_serves(broker, topic).seconds)
+            started = time.perf_counter()
             broker.stop()
+            peer.note(STOPPING, time.perf_counter() - started)
             peer.note(STOPPED, wait_until_it_serves(broker, topic).seconds)
     return Peer("mq", broker, figures=figures)
 

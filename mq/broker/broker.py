@@ -26,6 +26,7 @@ from mq.broker.catalog import (
     Catalog,
     Topic,
 )
+from mq.broker.clock import Clock
 from mq.broker.group_owner import GroupOwner
 from mq.broker.housekeeping import Housekeeping
 from mq.broker.partitions import Partitions
@@ -94,6 +95,7 @@ class Broker:
         self.advertised_apis: Sequence[tuple[int, int, int]] = ()
         self.call_later = loop.call_later
         self._directory = directory
+        self._clock = Clock()
         self._producer_ids = range(0)
         self.metadata_log = self._open_metadata_log()
         commit = directory.group_commit()
@@ -104,15 +106,18 @@ class Broker:
         self.groups.replay()
         self.transactions = TransactionOwner(self, self._transaction_config())
         self.transactions.replay()
-        self._housekeeping = Housekeeping(directory, settings, loop, self._syncs.fail)
+        self._housekeeping = Housekeeping(
+            directory, settings, loop, self._clock.now_ms, self._syncs.fail
+        )
+        self.partitions.remove = self._housekeeping.remove
 
     @property
     def cluster_id(self) -> str:
         return self._directory.cluster_id
 
     def now(self) -> Now:
-        """This moment."""
-        return Now(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
+        """This moment; what it says of the wall clock does not follow jumps."""
+        return self._clock.now()
 
     # --- records ---------------------------------------------------------------------------------
 

@@ -2,16 +2,15 @@
 syncs is written down.
 
 All of it runs on threads, since it waits for the disk; what looks at a partition or changes it is a
-step on the loop (:mod:`mq.broker.steps`). Whether something is old is told by a clock that does not
-follow when the machine's clock jumps (:mod:`mq.log.trusted_time`).
+step on the loop (:mod:`mq.broker.steps`).
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from mq.broker.compactor import Compactor
@@ -21,7 +20,6 @@ from mq.broker.waiting import Timer
 from mq.errors import KafkaError
 from mq.log.directory import DataDirectory
 from mq.log.partition import Partition
-from mq.log.trusted_time import TrustedTime
 from mq.log.unsynced import SyncFailed
 from mq.log.upkeep import delete_old
 
@@ -31,9 +29,6 @@ logger = logging.getLogger("mq.broker")
 
 _FIRST_RETENTION_S: Final = 30.0
 _CHECKPOINT_S: Final = 60.0
-
-# Where there is one, the clock that goes on while the machine sleeps: a sleep is no jump.
-_STEADY_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Loop(Protocol):
@@ -45,21 +40,26 @@ class Loop(Protocol):
 
 
 class Housekeeping:
-    """The timers of a data directory. ``failed`` is told if the disk is no longer to be trusted."""
+    """The timers of a data directory.
+
+    Args:
+        now_ms: the time to tell by what is old; called on the loop.
+        failed: told if the disk is no longer to be trusted.
+    """
 
     def __init__(
         self,
         directory: DataDirectory,
         settings: Settings,
         loop: Loop,
+        now_ms: Callable[[], int],
         failed: Callable[[Exception], None],
     ) -> None:
         self._directory = directory
         self._interval_s = settings.retention_check_interval_ms / 1000
         self._loop = loop
         self._failed = failed
-        self._time = TrustedTime(*_clocks())
-        self._is_doubted = False
+        self._now_ms = now_ms
         self._on_loop = Steps(loop)
         self._thread = ThreadPoolExecutor(1, "mq-housekeeping")
         self._checkpoints = ThreadPoolExecutor(1, "mq-checkpoint")  # the journal waits for them
@@ -68,7 +68,7 @@ class Housekeeping:
             self._retain: loop.call_later(_FIRST_RETENTION_S, self._retain),
             self._checkpoint: loop.call_later(_CHECKPOINT_S, self._checkpoint),
         }
-        self._compactor = Compactor(directory, loop, now_ms=self.now_ms, failed=failed)
+        self._compactor = Compactor(directory, loop, now_ms=now_ms, failed=failed)
         self._checkpoints.submit(self._prepare)
         directory.on_checkpoint_due = self._checkpoint_now
 
@@ -79,21 +79,18 @@ class Housekeeping:
         self._compactor.close()
         self._on_loop.close()
         self._directory.on_checkpoint_due = lambda: None
-        self._thread.shutdown()
+        self._thread.shutdown(cancel_futures=True)
         self._checkpoints.shutdown()
 
-    def now_ms(self) -> int:
-        """The time to tell by what is old; on the loop."""
-        now_ms = self._time.read(*_clocks())
-        ahead_s = self._time.ahead_ms // 1000
-        if ahead_s and not self._is_doubted:
-            logger.warning(
-                "the clock has jumped by %+d seconds: nothing is deleted for its age on this "
-                "account, unless the clock stays like that for a day",
-                ahead_s,
-            )
-        self._is_doubted = bool(ahead_s)
-        return now_ms
+    def remove(self, path: Path) -> None:
+        """Remove the files of a deleted partition soon; what is not removed goes at a start."""
+        self._thread.submit(self._remove, path)
+
+    def _remove(self, path: Path) -> None:
+        try:
+            self._directory.remove(path)
+        except OSError as error:
+            logger.error("%s could not be removed: %s", path, error)
 
     # --- retention -------------------------------------------------------------------------------
 
@@ -114,7 +111,7 @@ class Housekeeping:
 
     def _retain_one(self, partition: Partition) -> None:
         try:
-            now_ms = self._on_loop(self.now_ms)
+            now_ms = self._on_loop(self._now_ms)
             delete_old(partition, now_ms, self._on_loop)
             self._on_loop(lambda: partition.expire_producers(now_ms))
         except KafkaError as error:
@@ -156,8 +153,3 @@ class Housekeeping:
             if self._no_journal != str(error):
                 self._no_journal = str(error)
                 logger.warning("there is no journal, so that syncs take longer: %s", error)
-
-
-def _clocks() -> tuple[int, int]:
-    """The wall clock and the steady one, in milliseconds."""
-    return time.time_ns() // 1_000_000, int(time.clock_gettime(_STEADY_CLOCK) * 1000)

@@ -9,7 +9,8 @@ a topic whose record was damaged, so it stays where it is, and is set aside if i
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from uuid import UUID
 
 from mq.broker.catalog import METADATA_TOPIC, Catalog, Topic
@@ -26,11 +27,16 @@ logger = logging.getLogger("mq.broker")
 
 
 class Partitions:
-    """Partitions by name and by topic id."""
+    """Partitions by name and by topic id.
+
+    Attributes:
+        remove: has the files of a deleted partition removed, now or later.
+    """
 
     def __init__(self, directory: DataDirectory, catalog: Catalog) -> None:
         self._directory = directory
         self._catalog = catalog
+        self.remove: Callable[[Path], None] = directory.remove
 
     def by_name(self, name: str, index: int) -> Partition:
         """The log of a partition.
@@ -105,8 +111,8 @@ class Partitions:
         if self._directory.partitions.get(partition.topic_partition) is not partition:
             return
         try:
-            self._directory.delete_partition(partition.topic_partition)
-        except KafkaError as error:
+            self.remove(self._directory.retire_partition(partition.topic_partition))
+        except (KafkaError, OSError) as error:
             logger.error("%s", error)
 
     def reconcile(self) -> None:
@@ -139,7 +145,9 @@ class Partitions:
         place = TopicPartition(topic.name, index)
         found = self._directory.partitions.get(place)
         try:
-            if found and found.topic_id != topic.id and not self._is_left_over(found):
+            if found and found.topic_id in self._catalog.removed:
+                self.delete(found)
+            elif found and found.topic_id not in (topic.id, LOST_TOPIC_ID):
                 logger.warning("%s was set aside", self._directory.set_aside(place))
             return self._directory.create_partition(
                 topic.name, index, topic.id, LogConfig.parse(topic.configs)

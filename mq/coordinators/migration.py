@@ -50,7 +50,7 @@ def upgrade(group: ClassicGroup, topics: AllTopics, now_ms: int) -> list[StateRe
         )
     owned: set[TopicIdPartition] = set()
     settled = [member for member in group.members if not member.new]
-    if not settled:
+    if not settled and not group.generation:
         return []
     settled.sort(key=lambda member: not member.assignment)  # a leader's word counts most
     try:

@@ -172,7 +172,16 @@ class DataDirectory:
         return existing
 
     def delete_partition(self, name: TopicPartition) -> None:
-        """Delete a partition, durably; who reads from it may go on.
+        """Delete a partition: :meth:`retire_partition` and :meth:`remove`."""
+        path = self.retire_partition(name)
+        with storage_errors(f"delete {name}"):
+            self.remove(path)
+
+    def retire_partition(self, name: TopicPartition) -> Path:
+        """Delete a partition, durably, but for its files; who reads from it may go on.
+
+        Returns:
+            Where the files are, to be given to :meth:`remove`; else a start removes them.
 
         Raises:
             KeyError: there is none of this name.
@@ -180,7 +189,17 @@ class DataDirectory:
                 files have their names still, and it is to be deleted again.
         """
         with storage_errors(f"delete {name}"):
-            self._remove(self._rename_away(name, "delete"))
+            return self._rename_away(name, "delete")
+
+    def remove(self, path: Path) -> None:
+        """Remove what is left of a deleted partition, which may take a while; on any thread.
+
+        Raises:
+            OSError: some of it is left.
+        """
+        for name in self._files.names(path):
+            self._files.unlink(path / name)
+        self._files.rmdir(path)
 
     def set_aside(self, name: TopicPartition) -> Path:
         """Give up a partition but keep its files, under a name that Kafka calls stray.
@@ -189,7 +208,7 @@ class DataDirectory:
             The directory's new path; nothing here ever touches it again.
 
         Raises:
-            KeyError, KafkaError: as :meth:`delete_partition`.
+            KeyError, KafkaError: as :meth:`retire_partition`.
         """
         with storage_errors(f"set {name} aside"):
             return self._rename_away(name, "stray")
@@ -214,11 +233,6 @@ class DataDirectory:
             is_mentioned = name in self._checkpointed
         if is_mentioned:
             self._write_checkpoints()
-
-    def _remove(self, path: Path) -> None:
-        for name in self._files.names(path):
-            self._files.unlink(path / name)
-        self._files.rmdir(path)
 
     # --- checkpoints and the end -----------------------------------------------------------------
 
@@ -360,7 +374,7 @@ class DataDirectory:
         self._make_lost(backlogs)
         for directory in self._files.directories(self.path):
             if _DELETED.fullmatch(directory):
-                self._remove(self.path / directory)
+                self.remove(self.path / directory)
             elif match := _PARTITION.fullmatch(directory):
                 name = TopicPartition(match[1], int(match[2]))
                 point, log_start = points.get(name), log_starts.get(name, 0)

@@ -256,6 +256,11 @@ class Segments:
             for segment, end in zip(self._segments, ends, strict=True)
         ]
 
+    def count_below(self, offset: int) -> int:
+        """How many sealed segments end at or below ``offset``."""
+        place = bisect_right(self._segments, offset, key=attrgetter("base_offset")) - 1
+        return max(place, 0)
+
     def retire_oldest(self, count: int) -> list[Path]:
         """Give up that many of the oldest segments; the names of the files that may go."""
         old, self._segments = self._segments[:count], self._segments[count:]

@@ -55,7 +55,7 @@ class TrustedTime:
 
     def _follow(self, offset: int, steady_ms: int) -> None:
         slew = (steady_ms - self._read_at) // _SLEW
-        self._read_at = steady_ms
+        self._read_at += slew * _SLEW  # what is left of the division counts the next time
         self._offset += max(-slew, min(slew, offset - self._offset))
         if abs(offset - self._offset) <= TOLERANCE_MS:
             self._doubted = None

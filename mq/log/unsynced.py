@@ -134,7 +134,8 @@ class Unsynced:
         self._syncing = threading.Lock()  # around a sync, for the kernel tells of an error once
         self._error: SyncFailed | None = None
         self._abandoned = False
-        crowd.enter(self, len(self._files))
+        if self._files:
+            crowd.enter(self, len(self._files))
 
     # --- the owner's thread ----------------------------------------------------------------------
 

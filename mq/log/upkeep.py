@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from mq.errors import KafkaError
 from mq.log.compaction import Job, Swap
@@ -35,6 +35,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+# So many segments get other names in one step of the owner, which takes a millisecond or two.
+_AT_ONCE: Final = 16
 
 
 class OnOwner(Protocol):
@@ -77,21 +80,20 @@ def delete_old(partition: Partition, now_ms: int, on_owner: OnOwner = here) -> i
     Raises:
         KafkaError: KAFKA_STORAGE_ERROR.
     """
-    count = on_owner(lambda: _expire(partition, now_ms))
-    if not count:
-        return 0
+    begin = on_owner(lambda: _expire(partition, now_ms))
+    deleted, is_saved = 0, False
     with storage_errors(f"delete segments of {partition.topic_partition}"):
-        left = count
-        while left:
-            at_once = left if _saved_log_start(partition) else 1
-            retired = on_owner(lambda: _retire(partition, at_once))  # noqa: B023 - runs at once
+        while on_owner(lambda: _count_below(partition, begin)):
+            is_saved = is_saved or _saved_log_start(partition, on_owner)
+            at_most = _AT_ONCE if is_saved else 1
+            count, retired = on_owner(lambda: _retire(partition, begin, at_most))  # noqa: B023 - runs at once
             _remove(partition, retired)
-            left -= at_once
-    return count
+            deleted += count
+    return deleted
 
 
 def _expire(partition: Partition, now_ms: int) -> int:
-    """Raise the log start over what is to go; how many segments lie below."""
+    """Raise the log start over what is to go; where what stays begins."""
     if partition.deleted:
         return 0
     count = expired_segments(partition, now_ms)
@@ -102,13 +104,17 @@ def _expire(partition: Partition, now_ms: int) -> int:
             count -= 1
             if not count:
                 raise
+    begin = partition.segments.base_offset(count)
     if count:
-        base = partition.segments.base_offset(count)
-        partition.begin_at(max(partition.log_start_offset, base))
-    return count
+        partition.begin_at(max(partition.log_start_offset, begin))
+    return begin
 
 
-def _saved_log_start(partition: Partition) -> bool:
+def _count_below(partition: Partition, begin: int) -> int:
+    return 0 if partition.deleted else partition.segments.count_below(begin)
+
+
+def _saved_log_start(partition: Partition, on_owner: OnOwner) -> bool:
     """Make the log start durable; False if the disk is too full for that.
 
     What is above the recovery point that is written down must not go without: a start would take
@@ -118,14 +124,20 @@ def _saved_log_start(partition: Partition) -> bool:
         partition.checkpoint()
     except OSError as error:
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if not is_full or partition.segments.base_offset(1) > partition.checkpointed_offset:
+        following = on_owner(lambda: partition.segments.base_offset(1))
+        if not is_full or following > partition.checkpointed_offset:
             raise
         return False
     return True
 
 
-def _retire(partition: Partition, count: int) -> list[Path]:
-    return [] if partition.deleted else partition.segments.retire_oldest(count)
+def _retire(partition: Partition, begin: int, at_most: int) -> tuple[int, list[Path]]:
+    """Give up some of what lies below ``begin``; how many segments, and their files.
+
+    Told by offsets: compaction may have merged the segments since they were counted.
+    """
+    count = min(at_most, _count_below(partition, begin))
+    return count, partition.segments.retire_oldest(count)
 
 
 def _remove(partition: Partition, retired: Iterable[Path]) -> None:

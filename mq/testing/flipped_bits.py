@@ -17,8 +17,9 @@ from enum import Enum
 from typing import NamedTuple
 
 from mq.errors import ConfigurationError, KafkaError
-from mq.testing.disk import Disk, Image
+from mq.testing.disk import Disk
 from mq.testing.owner import Owner
+from mq.testing.pending import Image
 from mq.testing.promises import BrokenPromise, Promises
 from mq.wire.batch import batches, check
 

@@ -138,7 +138,7 @@ class Owner:
             if TopicPartition(ledger.name, 0) not in self.directory.partitions:
                 del self.promises.ledgers[ledger.topic_id]
         for partition in self.directory.partitions.values():
-            if partition.topic_id != LOST_TOPIC_ID:
+            if partition is self.metadata or partition.topic_id in self.catalog.by_id:
                 self.promises.renew(partition)
 
     # --- what a life is made of ------------------------------------------------------------------

@@ -24,8 +24,9 @@ from typing import Final, NamedTuple
 
 from mq.errors import KafkaError, MqError
 from mq.record import TopicPartition
-from mq.testing.disk import Disk, Fate, Image, Unit
+from mq.testing.disk import Disk
 from mq.testing.owner import Owner
+from mq.testing.pending import Fate, Image, Unit
 from mq.testing.promises import BrokenPromise, Promises, claim
 from mq.testing.workloads import ENDS, STEPS, Workload
 

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from mq.broker.catalog import Catalog, check_replicas
+from mq.broker.catalog import FEATURES, Catalog, check_replicas
 from mq.errors import ErrorCode, KafkaError
 from mq.wire.state_record import decode_metadata, encode_metadata
 
@@ -87,7 +87,8 @@ def test_blocks_of_producer_ids_do_not_overlap(catalog):
 
 def test_features_are_finalized_once(catalog):
     apply_all(catalog, catalog.finalize_features())
-    assert catalog.features == {"metadata.version": 30}
+    assert catalog.features == {name: highest for name, (_, highest) in FEATURES.items()}
+    assert catalog.features["group.version"] == 1
     assert catalog.finalize_features() == []
 
 

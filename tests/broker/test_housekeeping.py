@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mq.broker.housekeeping
 from mq.log.config import LogConfig
+from mq.log.unsynced import SyncFailed
 
 
 def partition_of(broker):
@@ -44,7 +45,7 @@ def test_a_checkpoint_that_fails_is_told_and_does_no_harm(broker, client, monkey
     client.create("t")
     monkeypatch.setattr(broker.broker._directory, "checkpoint", full)
     broker.call(broker.broker._housekeeping._checkpoint)
-    broker.broker._housekeeping._thread.submit(int).result(10)
+    broker.broker._housekeeping._checkpoints.submit(int).result(10)
     assert "No space left" in caplog.text
     assert client.produce("t", b"a").error_code == 0
 
@@ -55,7 +56,7 @@ def test_without_other_syncs_a_failed_checkpoint_ends_the_trust(
     """With durability os, checkpoints are the only syncs: who fails one may have lost pages."""
 
     def broken():
-        raise OSError(5, "Input/output error")
+        raise SyncFailed(5, "Input/output error")
 
     broker = start_broker(durability="os")
     client = connect(broker)

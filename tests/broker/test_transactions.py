@@ -376,7 +376,7 @@ def test_a_decision_is_carried_out_after_a_crash(
 
 
 def test_a_transaction_that_nobody_knows_is_aborted_at_a_start(
-    broker, client, wire, start_broker, connect
+    broker, client, wire, start_broker, connect, eventually
 ):
     """With durability "os" a crash may keep its records and forget that it began."""
     client.create("t")
@@ -385,7 +385,7 @@ def test_a_transaction_that_nobody_knows_is_aborted_at_a_start(
     broker.call(lambda: broker.broker.append(partition, orphan, transaction_version=1))
     broker.stop()
     client = connect(start_broker())
-    assert latest(client, COMMITTED) == 2
+    eventually(lambda: latest(client, COMMITTED) == 2)
     assert committed(client, wire)[1] == [(77, 0)]
 
 

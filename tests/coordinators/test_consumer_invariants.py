@@ -391,6 +391,9 @@ class Lives(RuleBasedStateMachine):
         if classic.joining is not None or classic.syncing is not None or classic.leaving:
             return
         if classic.stage == "out":
+            group = self._group()
+            if group is None or classic.member_id not in group.members:
+                classic.owned = set()  # its session was over: it joins with nothing
             names = {topic_id: name for name, topic_id in self.owner.topics.ids.items()}
             protocols = [("range", classic.metadata(names))]
             classic.joining = self.owner.join(

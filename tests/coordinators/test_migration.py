@@ -203,6 +203,16 @@ def test_a_conversion_that_cannot_be_stored_did_not_happen(owner: Owner, down: b
     assert owner.heartbeat("new", -1 if down else 0).error_code == 0
 
 
+def test_the_epoch_goes_on_from_the_generation_whoever_is_left(owner: Owner) -> None:
+    first, second = classic_pair(owner)
+    third = owner.fresh_id(protocols=wish())
+    owner.join(third, protocols=wish())  # it is never told a generation
+    owner.leave((first, None), (second, None))
+    generation = owner.coordinator._groups["g"].generation
+    answer = owner.heartbeat("new", 0)
+    assert answer.member_epoch > generation >= 1
+
+
 def test_those_who_wait_in_the_middle_of_a_classic_rebalance_are_told_to_join_again(
     owner: Owner,
 ) -> None:

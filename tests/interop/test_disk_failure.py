@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,9 @@ class FailingBroker(MqBroker):
 
 
 @pytest.fixture
-def broker(shim: Path, tmp_path: Path) -> Iterator[FailingBroker]:
+def broker(
+    shim: Path, tmp_path: Path, eventually: Callable[..., object]
+) -> Iterator[FailingBroker]:
     remaining = tmp_path / "remaining"
     remaining.write_bytes(struct.pack("=q", -1))
     environment = {"LD_PRELOAD": str(shim), "FAILING_SYNCS": str(remaining)}
@@ -69,7 +72,17 @@ def broker(shim: Path, tmp_path: Path) -> Iterator[FailingBroker]:
     with FailingBroker.start(tmp_path / "broker", environment=environment) as broker:
         admin = AdminClient({"bootstrap.servers": broker.bootstrap})
         admin.create_topics([NewTopic("t", PARTITIONS)])["t"].result(TIMEOUT_S)
+        # Without a journal we would go on; what is to fail is a sync of what was sent.
+        eventually(lambda: open_files(broker) >= {"journal.0", "journal.1"}, TIMEOUT_S)
         yield broker
+
+
+def open_files(broker: MqBroker) -> set[str]:
+    names = set()
+    for link in Path(f"/proc/{broker.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            names.add(link.readlink().name)
+    return names
 
 
 def produced(ask: Callable[..., Any], broker: MqBroker) -> int:

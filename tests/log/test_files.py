@@ -177,4 +177,4 @@ def test_many_partitions_need_few_descriptors(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert (done.stdout, done.stderr) == ("{2} {69}\n", "")
+    assert (done.stdout, done.stderr) == ("{2} {99}\n", "")

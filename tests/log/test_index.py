@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mq.log.index import AbortedTransaction, GrowingIndexes, OffsetIndex, TimeIndex
+from mq.log.index import (
+    AbortedIndex,
+    AbortedTransaction,
+    GrowingIndexes,
+    OffsetIndex,
+    TimeIndex,
+)
 
 BASE = 1_000
 
@@ -143,3 +149,69 @@ def test_an_aborted_transaction_takes_34_bytes() -> None:
         AbortedTransaction.decode(data[:-1])
     with pytest.raises(ValueError, match="version"):
         AbortedTransaction.decode(b"\0\1" + data[2:])
+
+
+# --- aborted transactions ------------------------------------------------------------------------
+
+
+def aborted_index(*entries: AbortedTransaction) -> AbortedIndex:
+    index = AbortedIndex()
+    for entry in entries:
+        index.append(entry)
+    return index
+
+
+def test_aborted_transactions_are_found_by_the_offsets_that_they_reach_into() -> None:
+    entries = [
+        AbortedTransaction(1, 0, 5, 3),
+        AbortedTransaction(2, 3, 9, 8),
+        AbortedTransaction(3, 8, 20, 21),
+    ]
+    index = aborted_index(*entries)
+    for start, end, expected in (
+        (0, 1, entries[:1]),
+        (0, 30, entries),
+        (6, 30, entries[1:]),
+        (10, 30, entries[2:]),
+        (21, 30, []),
+        (0, 3, entries[:1]),
+    ):
+        found: list[AbortedTransaction] = []
+        index.collect(start, end, found)
+        assert found == expected
+
+
+def test_a_search_ends_where_nothing_below_can_be_open_any_more() -> None:
+    index = aborted_index(AbortedTransaction(1, 0, 5, 3), AbortedTransaction(2, 3, 9, 10))
+    assert index.collect(0, 3, [])
+    assert index.collect(0, 10, [])
+    assert not index.collect(0, 11, [])
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        AbortedTransaction(1, 10, 19, 20),  # ends before the segment begins
+        AbortedTransaction(1, 25, 25, 26),  # has no record
+        AbortedTransaction(1, -1, 25, 26),
+        AbortedTransaction(1, 22, 25, 27),  # more is stable than is there
+    ],
+)
+def test_an_index_of_aborted_transactions_that_cannot_be_is_refused(
+    entry: AbortedTransaction,
+) -> None:
+    good = AbortedTransaction(9, 3, 21, 22)
+    assert aborted_index(good).fits(20)
+    assert not aborted_index(entry).fits(20)
+    assert not aborted_index(good, good).fits(20)
+    assert not AbortedIndex(good.encode()[:-1]).fits(20)
+
+
+def test_an_offset_behind_a_position_is_found() -> None:
+    index = OffsetIndex(100)
+    for offset, position in ((110, 500), (120, 1_000), (130, 1_500)):
+        index.append(offset, position)
+    assert [index.offset_from(position) for position in (0, 500, 501, 1_500, 1_501)] == [
+        *(110, 110, 120, 130),
+        None,
+    ]

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mq.log.files import File, Files
-from mq.testing.disk import SECTOR_BYTES, Disk, Fate
+from mq.testing.disk import Disk
+from mq.testing.pending import SECTOR_BYTES, Fate
 
 ROOT = Path("/disk")
 A, B = ROOT / "a", ROOT / "b"

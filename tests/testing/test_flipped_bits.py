@@ -9,9 +9,10 @@ from itertools import islice
 
 import pytest
 
-from mq.testing.disk import Disk, Image
+from mq.testing.disk import Disk
 from mq.testing.flipped_bits import Flip, Outcome, flip, flips, judge, without
 from mq.testing.owner import Owner
+from mq.testing.pending import Image
 from mq.testing.promises import Promises
 from mq.wire.batch import batches
 
