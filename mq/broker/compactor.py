@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -34,6 +34,7 @@ logger = logging.getLogger("mq.broker")
 _CHECK_S: Final = 15.0  # log.cleaner.backoff.ms of Kafka
 _RETRY_S: Final = 60.0  # after the first failure of a log; doubled with each
 _RETRY_S_MAX: Final = 3600.0
+_AT_ONCE: Final = 50  # so many logs are looked at in one step, which takes a millisecond
 
 
 class HalfSwapped(Exception):
@@ -90,8 +91,11 @@ class Compactor:
             self._awake.wait(_CHECK_S)
             self._awake.clear()
             try:
-                while (due := self._on_loop(self._next)) is not None:
-                    self._compact(*due)
+                while due := self._due():
+                    for partition in due:
+                        job = self._on_loop(lambda: self._job(partition))  # noqa: B023 - runs at once
+                        if job is not None:
+                            self._compact(partition, job)
             except CancelledError:  # closing
                 return
             except Exception as error:  # a log is half way: nothing more may be done to it
@@ -100,6 +104,15 @@ class Compactor:
                 return
             finally:
                 self._end_process()
+
+    def _due(self) -> list[Partition]:
+        """The logs that are due, the dirtiest first."""
+        candidates = self._on_loop(self._candidates)
+        due: list[tuple[float, Partition]] = []
+        for start in range(0, len(candidates), _AT_ONCE):
+            some = candidates[start : start + _AT_ONCE]
+            due += self._on_loop(lambda: self._assess(some))  # noqa: B023 - runs at once
+        return [partition for _, partition in sorted(due, key=lambda each: -each[0])]
 
     def _compact(self, partition: Partition, job: Job) -> None:
         partition.sync()
@@ -113,7 +126,7 @@ class Compactor:
             reason = str(error)
         if reason is None:
             self._failures.pop(partition, None)
-        else:
+        elif not partition.deleted:  # else no wonder
             self._failures.setdefault(partition, _Failures()).add(partition, reason)
 
     def _pass(self, partition: Partition, job: Job) -> str | None:
@@ -172,12 +185,17 @@ class Compactor:
 
     # --- on the loop -----------------------------------------------------------------------------
 
-    def _next(self) -> tuple[Partition, Job] | None:
-        """The dirtiest log that is due, and what to do."""
+    def _candidates(self) -> list[Partition]:
+        self._failures = {p: f for p, f in self._failures.items() if not p.deleted}
+        partitions = self._directory.partitions.values()
+        return [each for each in partitions if each.config.compact and not self._waits(each)]
+
+    def _assess(self, partitions: Sequence[Partition]) -> list[tuple[float, Partition]]:
+        """Which of some logs are due, and how dirty they are."""
         now_ms = self._now_ms()
         due: list[tuple[float, Partition]] = []
-        for partition in self._directory.partitions.values():
-            if not partition.config.compact or partition.deleted or self._waits(partition):
+        for partition in partitions:
+            if partition.deleted:
                 continue
             try:
                 upkeep.roll_old(partition, now_ms)
@@ -187,13 +205,19 @@ class Compactor:
                 continue
             if found.is_due(partition.config):
                 due.append((found.ratio, partition))
-        for _, partition in sorted(due, key=lambda each: each[0], reverse=True):
-            try:
-                found = upkeep.uncleaned(partition, now_ms)
-                return partition, upkeep.compaction_job(partition, found, now_ms)
-            except MqError as error:
-                self._failures.setdefault(partition, _Failures()).add(partition, str(error))
-        self._failures = {p: f for p, f in self._failures.items() if not p.deleted}
+        return due
+
+    def _job(self, partition: Partition) -> Job | None:
+        """What to do about a log, if it is due still."""
+        if partition.deleted:
+            return None
+        now_ms = self._now_ms()
+        try:
+            found = upkeep.uncleaned(partition, now_ms)
+            if found.is_due(partition.config):
+                return upkeep.compaction_job(partition, found, now_ms)
+        except MqError as error:
+            self._failures.setdefault(partition, _Failures()).add(partition, str(error))
         return None
 
     def _waits(self, partition: Partition) -> bool:

@@ -84,7 +84,10 @@ class Housekeeping:
 
     def remove(self, path: Path) -> None:
         """Remove the files of a deleted partition soon; what is not removed goes at a start."""
-        self._thread.submit(self._remove, path)
+        try:
+            self._thread.submit(self._remove, path)
+        except RuntimeError:  # closed meanwhile
+            pass
 
     def _remove(self, path: Path) -> None:
         try:

@@ -25,6 +25,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from mq.log.config import LONG_MAX
 from mq.log.index import AbortedTransaction
 from mq.wire.batch import BatchHeader, BatchRecord, decode_batch, rewrite
 
@@ -101,7 +102,8 @@ class Transactions:
         """Whether a batch is of an aborted transaction, or a marker of which nothing is left."""
         while self._coming and self._coming[0].first_offset <= header.last_offset:
             coming = self._coming.popleft()
-            self._aborting[coming.producer_id] = coming
+            if coming.last_offset >= header.base_offset:  # else it had ended before
+                self._aborting[coming.producer_id] = coming
         if header.is_control:
             return self._end(header, records)
         if not header.is_transactional:
@@ -195,7 +197,7 @@ class Cleaner:
         has_tombstone = not header.is_control and any(each.value is None for each in kept)
         horizon = None
         if (ends_nothing or has_tombstone) and header.delete_horizon_ms is None:
-            horizon = self._rules.now_ms + self._rules.delete_retention_ms
+            horizon = min(self._rules.now_ms + self._rules.delete_retention_ms, LONG_MAX)
         elif len(kept) == len(records):
             return data
         return rewrite(header, kept, delete_horizon_ms=horizon)

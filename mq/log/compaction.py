@@ -23,6 +23,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -37,7 +38,19 @@ from mq.log.segment import KINDS, file_name
 from mq.log.uncleaned import Sizes, group
 from mq.wire.batch import HEADER_BYTES, BatchHeader, check, read_header
 
-__all__ = ["CLEANED", "GO", "STOP", "SWAP", "Done", "Failed", "Job", "Report", "Swap", "compact"]
+__all__ = [
+    "CLEANED",
+    "GO",
+    "STOP",
+    "SWAP",
+    "Done",
+    "Failed",
+    "Job",
+    "Report",
+    "Swap",
+    "attempt",
+    "compact",
+]
 
 CLEANED: Final = ".cleaned"
 SWAP: Final = ".swap"
@@ -189,6 +202,20 @@ def _clean(
     return Swap([segment.base_offset for segment in members], output.size)
 
 
+def attempt(files: Files, job: Job, swap: Callable[[Swap], bool]) -> Done | Failed:
+    """Do one pass; one that fails leaves nothing behind, for the disk may be full.
+
+    Args:
+        swap: as that of :func:`compact`; raises nothing.
+    """
+    try:
+        return compact(files, job, swap)
+    except (KafkaError, OSError) as error:
+        with suppress(OSError):  # then the next pass does it
+            _remove_leftovers(files, Path(job.directory))
+        return Failed(str(error))
+
+
 class _Sealed:
     """A sealed segment to be read from its start to its end."""
 
@@ -317,10 +344,7 @@ def main() -> None:
 
     while True:
         job = msgspec.json.decode(lines.get(), type=Job)
-        try:
-            report(compact(Files(), job, swap))
-        except (KafkaError, OSError) as error:
-            report(Failed(str(error)))
+        report(attempt(Files(), job, swap))
 
 
 def _read_lines(lines: queue.SimpleQueue[bytes]) -> None:

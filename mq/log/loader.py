@@ -216,6 +216,9 @@ class _Load:
         todo = tidy(names, {base: self._end_of_swap(base) for base in interrupted_swaps(names)})
         for old in todo.remove:
             files.unlink(self.path / old)
+        if todo.remove and todo.rename:
+            # Else a crash could keep the new name beside an old one, and no trace of the swap.
+            files.sync_directory(self.path)
         for old, new in todo.rename:
             files.rename(self.path / old, self.path / new)
         if todo.remove or todo.rename:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-import mq.broker.housekeeping
+import threading
+
+import mq.broker.clock
+from mq.coordinators.effects import Now
 from mq.log.config import LogConfig
 from mq.log.unsynced import SyncFailed
+from mq.wire.messages.delete_topics import DeleteTopicsRequest
+from mq.wire.messages.offset_commit import (
+    OffsetCommitRequest,
+    OffsetCommitRequestPartition,
+    OffsetCommitRequestTopic,
+)
+from mq.wire.messages.offset_fetch import OffsetFetchRequest, OffsetFetchRequestTopic
 
 
 def partition_of(broker):
@@ -91,6 +101,16 @@ def test_retention_goes_on_after_a_bug(broker, client, monkeypatch, caplog, even
     assert due
 
 
+YEAR_MS = 365 * 24 * 60 * 60 * 1000
+
+
+def jump(monkeypatch):
+    """Set the machine's clock a year ahead; what it was before."""
+    clocks = mq.broker.clock._clocks
+    monkeypatch.setattr(mq.broker.clock, "_clocks", lambda: (clocks()[0] + YEAR_MS, clocks()[1]))
+    return clocks
+
+
 def test_a_jump_of_the_clock_deletes_nothing(broker, client, wire, monkeypatch, caplog, eventually):
     client.create("t")
     partition = partition_of(broker)
@@ -98,14 +118,52 @@ def test_a_jump_of_the_clock_deletes_nothing(broker, client, wire, monkeypatch, 
     for _ in range(3):
         client.produce("t", bytes(150))
     housekeeping = broker.broker._housekeeping
-    clocks = mq.broker.housekeeping._clocks
-    year_ms = 365 * 24 * 60 * 60 * 1000
-    monkeypatch.setattr(
-        mq.broker.housekeeping, "_clocks", lambda: (clocks()[0] + year_ms, clocks()[1])
-    )
+    clocks = jump(monkeypatch)
     before = housekeeping._timers[housekeeping._retain]
     broker.call(housekeeping._retain)
     eventually(lambda: housekeeping._timers[housekeeping._retain] is not before)
-    assert broker.call(housekeeping.now_ms) < clocks()[0] + year_ms / 2
+    assert broker.call(broker.broker.now).wall_ms < clocks()[0] + YEAR_MS / 2
     assert partition.first_offset == 0
     assert caplog.text.count("the clock has jumped") == 1
+
+
+def test_a_jump_of_the_clock_forgets_no_committed_offset(broker, client, monkeypatch, eventually):
+    client.create("t")
+    committed = OffsetCommitRequestPartition(partition_index=0, committed_offset=3)
+    commit = OffsetCommitRequest(
+        group_id="g", topics=[OffsetCommitRequestTopic(name="t", partitions=[committed])]
+    )
+    client.ask(commit, 8)
+    jump(monkeypatch)
+    coordinator = broker.broker.groups._coordinator
+
+    def let_expire():
+        for steps in (coordinator.tick(now_in(hours)) for hours in range(1, 3)):
+            broker.broker.groups._performer.perform(steps, broker.broker.now())
+
+    def now_in(hours):
+        now = broker.broker.now()
+        return Now(now.monotonic_ms + hours * 3_600_000, now.wall_ms + hours * 3_600_000)
+
+    broker.call(let_expire)
+    wanted = OffsetFetchRequestTopic(name="t", partition_indexes=[0])
+    found = client.ask(OffsetFetchRequest(group_id="g", topics=[wanted]), 7)
+    assert found.topics[0].partitions[0].committed_offset == 3
+
+
+def test_the_files_of_a_deleted_topic_are_removed_beside_the_loop(
+    broker, client, wire, monkeypatch, tmp_path, eventually
+):
+    client.create("t")
+    client.produce("t", b"a")
+    unlink, threads = broker.files.unlink, set()
+
+    def watched(path):
+        if path.parent.name.endswith("-delete"):
+            threads.add(threading.current_thread().name)
+        unlink(path)
+
+    monkeypatch.setattr(broker.files, "unlink", watched)
+    assert client.ask(DeleteTopicsRequest(topic_names=["t"]), 5).responses[0].error_code == 0
+    eventually(lambda: not list((tmp_path / "data").glob("t-0*")))
+    assert {name.rpartition("_")[0] for name in threads} == {"mq-housekeeping"}

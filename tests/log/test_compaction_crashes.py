@@ -192,3 +192,30 @@ def test_a_restart_ends_a_swap_that_the_disk_refused(disk_rig: Rig, disk: Disk) 
         assert sorted(records_of(again)) == [2, 3]
         disk = Disk({"/data": None})
         disk_rig = type(disk_rig)(DIRECTORY, disk)
+
+
+def test_a_crash_of_the_start_that_ends_a_swap_leaves_no_old_segment_beside_the_new_one(
+    disk_rig: Rig, disk: Disk
+) -> None:
+    partition = disk_rig.create(cleanup_policy=("compact",))
+    for _ in range(3):
+        write(partition, b"a", b"b")
+    disk_rig.recovery_point = partition.recovery_point
+    job = compaction_job(partition, uncleaned(partition, NOW), NOW)
+    before_swap: list[Image] = []
+    compact(disk, job, lambda _: bool(before_swap.append(disk.image())))
+    again = Disk(before_swap[0])
+    rig = type(disk_rig)(DIRECTORY, again)
+
+    def check(found: Partition) -> None:
+        assert sorted(records_of(found)) == [4, 5]
+        ends = [
+            max(header.last_offset for _, header in segment.scan())
+            for segment in found.segments
+            if segment.size
+        ]
+        assert ends == [5]
+
+    crash_at_every_step(
+        disk_rig, again, lambda: rig.load(recovery_point=disk_rig.recovery_point), check
+    )

@@ -67,6 +67,14 @@ def test_a_clock_that_runs_too_fast_is_never_believed() -> None:
     assert told - NOW < 1.02 * passed + TOLERANCE_MS
 
 
+def test_a_slow_drift_is_followed_however_often_the_clock_is_read() -> None:
+    time = TrustedTime(NOW, 0)
+    for steady in range(0, 15_000_000, 50):  # four hours, in which it drifts by more than a minute
+        told = time.read(wall := NOW + steady + steady // 200, steady)
+    assert told == wall
+    assert time.ahead_ms == 0
+
+
 @given(
     st.lists(
         st.tuples(
