@@ -8,6 +8,9 @@ PYTEST_ARGS ?=
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
+# Programs start in half the time from compiled modules, and the tests start many.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check interop crash bench bench-broker docs clean
 
@@ -41,11 +44,13 @@ check: setup ## lint, types, layers, house rules
 	$(BIN)/lint-imports
 	$(BIN)/python -m tools.tidy
 
-# Java 17, Maven and kcat are needed here; what is missing fails, nothing is skipped.
+# Java 17, Maven, Go, Node, gcc and kcat are needed here; what is missing fails, nothing is skipped.
 interop: setup ## real clients against our broker, and our tests against Apache Kafka
 	command -v kcat || { apt-get update -qq && apt-get install -y -qq kcat; }
+	@for tool in java mvn go node npm gcc unshare; do \
+	  command -v $$tool >/dev/null || { echo "interop: $$tool is needed and missing" >&2; exit 1; }; done
 	$(BIN)/python -m tools.apache_kafka classpath
-	$(PYTEST) tests/interop
+	$(PYTEST) --dist loadgroup tests/interop
 	$(PYTEST) --ignore=tests/interop --engine kafka
 
 # Goes on where an earlier run was interrupted; remove .crash/ to begin anew. Cutting the power of a

@@ -195,8 +195,13 @@ class Performer:
             return
 
         def outcome(failed: Mapping[Partition, ErrorCode]) -> None:
-            self._send(effects.otherwise if failed else effects.replies)
-            if effects.then is not None and self._stored is not None and not failed:
+            # A topic that was deleted while its markers were written needs them no longer.
+            lost = any(
+                partition.topic == self._topic or code == ErrorCode.KAFKA_STORAGE_ERROR
+                for partition, code in failed.items()
+            )
+            self._send(effects.otherwise if lost else effects.replies)
+            if effects.then is not None and self._stored is not None and not lost:
                 now = self._broker.now()
                 self.perform(self._stored(effects.then, now), now)
 

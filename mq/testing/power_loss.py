@@ -66,16 +66,24 @@ class PowerLoss:
         states: how many different ones were checked.
     """
 
-    def __init__(self, *, chance: random.Random | None = None, per_moment: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        chance: random.Random | None = None,
+        per_moment: int = 0,
+        deep_every: int = _DEEP_EVERY,
+    ) -> None:
         """Try combinations as the module says.
 
         Args:
             chance: if given, combinations are drawn with it instead.
             per_moment: how many combinations to draw at each moment.
+            deep_every: of so many states one is looked at deeper.
         """
         self.states = 0
         self._chance = chance
         self._per_moment = per_moment
+        self._deep_every = deep_every
         self._promises = Promises()
         self._seen: set[int] = set()
         self._trail: list[object] = []  # what led to the state under the eye, told if it fails
@@ -142,7 +150,7 @@ class PowerLoss:
             image = unsettled.image(fates)
             if self._is_new(image):
                 self._trail = [_Crash(f"crash {when}", unsettled.units, fates)]
-                is_deep = number < 2 or self.states % _DEEP_EVERY == 0
+                is_deep = number < 2 or self.states % self._deep_every == 0
                 self._check(image, workload, deep=is_deep)
         self._trail = []
 

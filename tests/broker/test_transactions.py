@@ -286,6 +286,31 @@ def test_a_topic_that_is_deleted_keeps_no_transaction_open(client, begin):
     assert latest(client, COMMITTED, "u") == 2
 
 
+def test_a_topic_may_be_deleted_while_its_markers_are_written(
+    broker, client, begin, connect, monkeypatch, eventually
+):
+    client.create("t")
+    producer = begin()
+    producer.write("t", b"a")
+    performer = broker.broker.transactions._performer
+    stored = performer._stored
+
+    def markers_hang(then, now):
+        monkeypatch.setattr(performer, "_stored", stored)
+        broker.files.gate.clear()
+        return stored(then, now)
+
+    monkeypatch.setattr(performer, "_stored", markers_hang)
+    client.send(EndTxnRequest("tx", *producer.who, True), 5 if producer.newer else 3)
+    eventually(lambda: not broker.files.gate.is_set())
+    other = connect(broker)
+    other.send(DeleteTopicsRequest(topic_names=["t"]), 4)
+    eventually(lambda: "t" not in broker.broker.catalog.topics)
+    broker.files.gate.set()
+    assert client.receive().error_code == 0
+    eventually(lambda: status(client) == "CompleteCommit")
+
+
 # --- offsets -------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from mq.errors import ErrorCode, KafkaError
 from mq.log.cleaner import KEYS_MAX
-from mq.log.compaction import Done, Failed, Swap, attempt, compact
+from mq.log.compaction import Done, Swap, compact
 from mq.log.files import Files
 from mq.log.partition import Partition
 from mq.log.transactions import Marker
@@ -366,6 +366,21 @@ def test_an_open_transaction_is_not_touched(rig: Rig) -> None:
     assert [each.value for each in committed(partition)] == [b"3"]
 
 
+def test_an_abort_says_nothing_of_the_transactions_after_it(rig: Rig) -> None:
+    """Of the same producer, in the dirty part of a log whose clean part ends with the abort."""
+    partition = rig.create(cleanup_policy=("compact",))
+    write(partition, (b"k", b"old"))
+    for sequence, commit in ((0, False), (1, True)):
+        records = [BatchRecord(b"k", b"%d" % sequence, (), NOW)]
+        producer = Producer(7, 0, sequence)
+        data = encode_batch(records, attributes=TRANSACTIONAL, producer=producer)
+        partition.append(data, now_ms=NOW, transaction_version=1)
+        partition.append_marker(Marker(7, 0, 0, commit), now_ms=NOW)
+        partition.roll()
+        clean(partition, rig.files)
+    assert [each.value for each in committed(partition)] == [b"1"]
+
+
 # --- segments ------------------------------------------------------------------------------------
 
 
@@ -482,91 +497,3 @@ def test_each_segment_keeps_the_aborted_transactions_that_it_ends(rig: Rig) -> N
     assert sizes == [34, 34]
     assert partition.aborted_transactions(0, 2) == [(1, 0)]
     assert partition.aborted_transactions(2, 4) == [(2, 2)]
-
-
-# --- beside others -------------------------------------------------------------------------------
-
-
-def test_retention_deletes_no_more_after_compaction_has_merged_the_segments(rig: Rig) -> None:
-    partition = rig.create(cleanup_policy=("compact", "delete"), retention_ms=DAY)
-    for timestamp in (NOW, NOW, NOW + DAY, NOW + DAY):
-        made = BatchRecord(b"%d" % partition.log_end_offset, b"v", (), timestamp)
-        partition.append(encode_batch([made]), now_ms=NOW, client=False)
-        if partition.log_end_offset < 4:
-            partition.roll()
-    partition.synced(partition.sync())
-    steps = 0
-
-    def on_owner(step: Callable[[], Any]) -> Any:
-        nonlocal steps
-        steps += 1
-        result = step()
-        if steps == 1:  # the thread of compaction comes in between
-            clean(partition, rig.files)
-            assert len(partition.segments) == 2
-        return result
-
-    assert delete_old(partition, NOW + DAY + 1, on_owner) == 0
-    assert partition.log_start_offset == 2
-    assert [each.offset for each in records_of(partition)] == [2, 3]
-
-
-def test_many_segments_go_in_many_short_steps(rig: Rig) -> None:
-    partition = rig.create(retention_ms=DAY)
-    for _ in range(100):
-        write(partition, (b"k", b"v"))
-        partition.roll()
-    partition.synced(partition.sync())
-    most = 0
-
-    def on_owner(step: Callable[[], Any]) -> Any:
-        nonlocal most
-        before = len(partition.segments)
-        result = step()
-        most = max(most, before - len(partition.segments))
-        return result
-
-    assert delete_old(partition, NOW + DAY + 1, on_owner) == 100
-    assert most < 20
-    assert rig.saves == 1
-
-
-def test_a_pass_that_fails_leaves_the_disk_as_it_was(faulty_rig: Rig, faulty: Any) -> None:
-    partition = faulty_rig.create(cleanup_policy=("compact",))
-    for _ in range(2):
-        write(partition, (b"k", b"v"))
-        partition.roll()
-    partition.synced(partition.sync())
-    job = compaction_job(partition, uncleaned(partition, NOW), NOW)
-    before = faulty.names(faulty_rig.path)
-    faulty.faults["pwrite"] = ".cleaned"
-    assert isinstance(attempt(faulty, job, lambda made: True), Failed)
-    assert faulty.names(faulty_rig.path) == before
-
-
-def test_tombstones_may_stay_for_ever(rig: Rig) -> None:
-    partition = rig.create(cleanup_policy=("compact",), delete_retention_ms=2**63 - 1)
-    write(partition, (b"k", None))
-    partition.roll()
-    for now_ms in (NOW, NOW + 1000 * DAY):
-        clean(partition, rig.files, now_ms=now_ms)
-        assert [each.value for each in records_of(partition)] == [None]
-        write(partition, (None, b""))
-        partition.roll()
-        partition.synced(partition.sync())
-        partition.cleaned_offset = 0
-
-
-def test_an_abort_says_nothing_of_the_transactions_after_it(rig: Rig) -> None:
-    """Of the same producer, in the dirty part of a log whose clean part ends with the abort."""
-    partition = rig.create(cleanup_policy=("compact",))
-    write(partition, (b"k", b"old"))
-    for sequence, commit in ((0, False), (1, True)):
-        records = [BatchRecord(b"k", b"%d" % sequence, (), NOW)]
-        producer = Producer(7, 0, sequence)
-        data = encode_batch(records, attributes=TRANSACTIONAL, producer=producer)
-        partition.append(data, now_ms=NOW, transaction_version=1)
-        partition.append_marker(Marker(7, 0, 0, commit), now_ms=NOW)
-        partition.roll()
-        clean(partition, rig.files)
-    assert [each.value for each in committed(partition)] == [b"1"]

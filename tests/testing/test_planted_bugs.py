@@ -35,6 +35,7 @@ Patch = pytest.MonkeyPatch
 Plant = Callable[[Patch], None]
 
 PER_MOMENT = 4
+DEEP_EVERY = 8
 
 
 def story(*steps: str, durability: Any = "sync") -> Workload:
@@ -63,6 +64,7 @@ STORIES = {
         *("prepare", "append a", "commit/append a@2", "append a", "commit/append large a@1"),
         *("checkpoint", "commit/append a@4", "stop", "append a", "append b", "commit"),
     ),
+    "torn tail": story("append a", "commit", *["append a"] * 6),
     "full disk": story(
         *("append a", "commit", "full disk", "append b", "append b", "commit", "full disk"),
         *("append a", "append a", "full disk", "append large a", "commit"),
@@ -80,7 +82,8 @@ STORIES = {
 
 def tell(name: str) -> int:
     """Check crashes of a story, the same ones each time; how many."""
-    model = PowerLoss(chance=random.Random(name), per_moment=PER_MOMENT)
+    chance = random.Random(name)
+    model = PowerLoss(chance=chance, per_moment=PER_MOMENT, deep_every=DEEP_EVERY)
     model.run(STORIES[name])
     return model.states
 
@@ -197,7 +200,7 @@ def accepts_a_hole(patch: Patch) -> None:
     patch.setattr(Replay, "follows", lambda replay, base_offset: True)
 
 
-@caught_in("beside the journal")
+@caught_in("torn tail")
 def leaves_a_torn_tail(patch: Patch) -> None:
     real = Disk.truncate
 

@@ -44,7 +44,7 @@ def handle(broker: Broker, call: Call[DescribeProducersRequest]) -> None:
     )
 
     def synced(failed: Mapping[Partition, ErrorCode]) -> None:
-        if failed:
+        if ErrorCode.KAFKA_STORAGE_ERROR in failed.values():
             call.refuse("the disk failed")
         else:
             call.reply(response)
