@@ -324,16 +324,17 @@ class Broker:
 
     def _forget(self, topic: Topic) -> None:
         """A topic was removed: its waiters hear of it now, its files go after the sync."""
-        for partition in self.partitions.existing(topic):
+        gone = list(self.partitions.existing(topic))
+        for partition in gone:
             self._syncs.gone(partition)
             self.fetches.gone(partition)
-            self._syncs.after((self.metadata_log,), self._delete_later(partition))
+        self._syncs.after((self.metadata_log,), self._delete_later(gone))
         self.groups.topic_removed(topic)
 
-    def _delete_later(self, partition: Partition) -> AfterSync:
+    def _delete_later(self, partitions: Sequence[Partition]) -> AfterSync:
         def outcome(failed: Mapping[Partition, ErrorCode]) -> None:
             if not failed:
-                self.partitions.delete(partition)
+                self.partitions.delete(*partitions)
 
         return outcome
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from typing import Final
 import msgspec
 
 from mq.broker.steps import CancelledError, Loop, Steps
+from mq.embedded.interpreter import command, environment
 from mq.errors import MqError
 from mq.log import upkeep
 from mq.log.compaction import GO, STOP, Done, Failed, Job, Report, Swap
@@ -115,6 +115,7 @@ class Compactor:
         return [partition for _, partition in sorted(due, key=lambda each: -each[0])]
 
     def _compact(self, partition: Partition, job: Job) -> None:
+        reason: str | Exception | None
         partition.sync()
         # A start after a crash looks for holes in what lies above the recovery point that it finds
         # written down. There must be no compacted segment, which could be taken for one.
@@ -123,7 +124,7 @@ class Compactor:
             partition.checkpoint()
             reason = self._pass(partition, job)
         except (MqError, OSError) as error:
-            reason = str(error)
+            reason = error
         if reason is None:
             self._failures.pop(partition, None)
         elif not partition.deleted:  # else no wonder
@@ -160,7 +161,8 @@ class Compactor:
                 raise CancelledError
             if self._process is None:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "mq.log.compaction"],
+                    command("mq.log.compaction"),
+                    env=environment(),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     start_new_session=True,  # a Ctrl-C is for the broker
@@ -200,8 +202,8 @@ class Compactor:
             try:
                 upkeep.roll_old(partition, now_ms)
                 found = upkeep.uncleaned(partition, now_ms)
-            except MqError as error:
-                self._failures.setdefault(partition, _Failures()).add(partition, str(error))
+            except Exception as error:  # the others are looked at all the same
+                self._failures.setdefault(partition, _Failures()).add(partition, error)
                 continue
             if found.is_due(partition.config):
                 due.append((found.ratio, partition))
@@ -216,8 +218,8 @@ class Compactor:
             found = upkeep.uncleaned(partition, now_ms)
             if found.is_due(partition.config):
                 return upkeep.compaction_job(partition, found, now_ms)
-        except MqError as error:
-            self._failures.setdefault(partition, _Failures()).add(partition, str(error))
+        except Exception as error:  # the others are compacted all the same
+            self._failures.setdefault(partition, _Failures()).add(partition, error)
         return None
 
     def _waits(self, partition: Partition) -> bool:
@@ -233,11 +235,12 @@ class _Failures:
         self._until_s = 0.0
         self._reason = ""
 
-    def add(self, partition: Partition, reason: str) -> None:
+    def add(self, partition: Partition, reason: str | Exception) -> None:
         """One more; it is logged unless the last one was of the same kind."""
-        if reason != self._reason:
-            logger.error("%s cannot be compacted: %s", partition.path, reason)
-        self._reason = reason
+        if str(reason) != self._reason:
+            bug = reason if not isinstance(reason, str | MqError | OSError) else None
+            logger.error("%s cannot be compacted: %s", partition.path, reason, exc_info=bug)
+        self._reason = str(reason)
         self._until_s = time.monotonic() + self._wait_s
         self._wait_s = min(2 * self._wait_s, _RETRY_S_MAX)
 

@@ -103,15 +103,19 @@ class Partitions:
         for partition in self.existing(topic):
             partition.config = config
 
-    def delete(self, partition: Partition) -> None:
-        """Remove the files of a partition, unless its place is taken by a new one already.
+    def delete(self, *partitions: Partition) -> None:
+        """Remove the files of partitions, unless their places are taken by new ones already.
 
         A failure is logged: what remains goes at the next start.
         """
-        if self._directory.partitions.get(partition.topic_partition) is not partition:
+        present = self._directory.partitions
+        names = [each.topic_partition for each in partitions]
+        doomed = [n for n, each in zip(names, partitions, strict=True) if present.get(n) is each]
+        if not doomed:
             return
         try:
-            self.remove(self._directory.retire_partition(partition.topic_partition))
+            for path in self._directory.retire_partitions(doomed):
+                self.remove(path)
         except (KafkaError, OSError) as error:
             logger.error("%s", error)
 

@@ -15,7 +15,7 @@ import logging
 import re
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -144,18 +144,18 @@ class DataDirectory:
     ) -> Partition:
         """The partition of a topic, made if it is not there.
 
-        One that has lost its topic id (a crash right after it was made) is taken over. One of
-        another topic id belongs to a topic that was deleted before a crash, and is deleted now.
+        One that has lost its topic id (a crash right after it was made) is taken over. One that was
+        to be deleted, but still has its name, is deleted now.
 
         Raises:
+            ConfigurationError: one of another topic id is there, which nobody has deleted. Perhaps
+                only its id is damaged.
             KafkaError: KAFKA_STORAGE_ERROR.
         """
         name = TopicPartition(topic, index)
         existing = self.partitions.get(name)
         with storage_errors(f"create {name}"):
-            if existing is not None and (
-                existing.deleted or existing.topic_id not in (topic_id, LOST_TOPIC_ID)
-            ):
+            if existing is not None and existing.deleted:
                 self.delete_partition(name)
                 existing = None
             if existing is None:
@@ -164,6 +164,11 @@ class DataDirectory:
                     self._storage, self.path / str(name), name, topic_id, config
                 )
                 self.partitions[name] = existing
+            elif existing.topic_id not in (topic_id, LOST_TOPIC_ID):
+                raise ConfigurationError(
+                    f"{existing.path / METADATA_FILE} is damaged, or of another topic; if the "
+                    "directory is the right one, remove that file and start again"
+                )
             elif existing.topic_id == LOST_TOPIC_ID:
                 data = checkpoints.encode_topic_id(topic_id)
                 self._files.replace(existing.path / METADATA_FILE, data)
@@ -172,24 +177,27 @@ class DataDirectory:
         return existing
 
     def delete_partition(self, name: TopicPartition) -> None:
-        """Delete a partition: :meth:`retire_partition` and :meth:`remove`."""
-        path = self.retire_partition(name)
+        """Delete a partition: :meth:`retire_partitions` and :meth:`remove`."""
+        (path,) = self.retire_partitions([name])
         with storage_errors(f"delete {name}"):
             self.remove(path)
 
-    def retire_partition(self, name: TopicPartition) -> Path:
-        """Delete a partition, durably, but for its files; who reads from it may go on.
+    def retire_partitions(self, names: Sequence[TopicPartition]) -> list[Path]:
+        """Delete partitions, durably, but for their files; who reads from them may go on.
 
         Returns:
             Where the files are, to be given to :meth:`remove`; else a start removes them.
 
         Raises:
             KeyError: there is none of this name.
-            KafkaError: KAFKA_STORAGE_ERROR. If the partition is still among ``partitions``, its
+            KafkaError: KAFKA_STORAGE_ERROR. If a partition is still among ``partitions``, its
                 files have their names still, and it is to be deleted again.
         """
-        with storage_errors(f"delete {name}"):
-            return self._rename_away(name, "delete")
+        with storage_errors(f"delete {', '.join(map(str, names))}"):
+            try:
+                return [self._rename_away(name, "delete") for name in names]
+            finally:
+                self._files.sync_directory(self.path)
 
     def remove(self, path: Path) -> None:
         """Remove what is left of a deleted partition, which may take a while; on any thread.
@@ -208,10 +216,12 @@ class DataDirectory:
             The directory's new path; nothing here ever touches it again.
 
         Raises:
-            KeyError, KafkaError: as :meth:`retire_partition`.
+            KeyError, KafkaError: as :meth:`retire_partitions`.
         """
         with storage_errors(f"set {name} aside"):
-            return self._rename_away(name, "stray")
+            path = self._rename_away(name, "stray")
+            self._files.sync_directory(self.path)
+            return path
 
     def _rename_away(self, name: TopicPartition, why: str) -> Path:
         partition = self.partitions[name]
@@ -220,7 +230,6 @@ class DataDirectory:
         path = self.path / (name.topic[: _NAME_BYTES_MAX - len(ending)] + ending)
         self._files.rename(partition.path, path)
         del self.partitions[name]
-        self._files.sync_directory(self.path)
         return path
 
     def _forget_namesake(self, name: TopicPartition) -> None:
@@ -384,7 +393,8 @@ class DataDirectory:
                 # A log begins above 0 only where both files say so; one that is lost says nothing.
                 is_told = not clean and None not in (stored_points, stored_starts)
                 begin_max = max(point or 0, log_start) if is_told else None
-                stop = LastStop(clean, point or 0, log_start, begin_max)
+                known_start = None if stored_starts is None else log_start
+                stop = LastStop(clean, point or 0, known_start, begin_max)
                 path, missing = self.path / directory, backlogs.get(name)
                 self.partitions[name] = load_partition(
                     self._storage, path, name, config, stop, now_ms, missing

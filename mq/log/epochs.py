@@ -86,6 +86,15 @@ class LeaderEpochs:
         del self._epochs[keep:], self._starts[keep:]
         return changed
 
+    def begin_at(self, start: int) -> None:
+        """Make the first epoch begin at ``start``, where the log does, for it cannot begin later.
+
+        Epochs that end below are dropped.
+        """
+        self.truncate_start(start)
+        if self._starts:
+            self._starts[0] = start
+
     def truncate_start(self, start: int) -> bool:
         """Drop what lies below ``start``; the epoch that is under way there begins at it."""
         place = bisect_right(self._starts, start) - 1

@@ -56,13 +56,14 @@ class LastStop:
     Attributes:
         clean: the last stop was in order.
         recovery_point: what lies below was synced, indexes of sealed segments included.
-        log_start_offset: records below are deleted.
+        log_start_offset: records below are deleted; None if the file that says so was lost. Then
+            the first leader epoch tells, which begins at the log start where records were deleted.
         begin_max: the log begins at or below this offset; None if that is not known.
     """
 
     clean: bool
     recovery_point: int = 0
-    log_start_offset: int = 0
+    log_start_offset: int | None = 0
     begin_max: int | None = None
 
 
@@ -143,6 +144,7 @@ class _Load:
     now_ms: int
     backlog: Backlog | None
     topic_id: uuid.UUID = LOST_TOPIC_ID
+    log_start: int = 0
     segments: list[Segment] = field(default_factory=list)
     snapshots: list[int] = field(default_factory=list)
     epochs: LeaderEpochs = field(default_factory=LeaderEpochs)
@@ -159,8 +161,8 @@ class _Load:
     def run(self) -> Loaded:
         self._tidy()
         self._identify()
-        self._list()
         self._read_epochs()
+        self._list()
         verify_from = self._open_active()
         clean = verify_from == len(self.segments)
         producers = self._replay(verify_from)
@@ -169,15 +171,14 @@ class _Load:
             or self.end_offset < self.stop.recovery_point
             or (self.stop.clean and self.truncated_bytes > 0)
         )
-        if self.end_offset < self.stop.log_start_offset:
+        if self.end_offset < self.log_start:
             producers = self._begin_at_log_start()
         self._remove_snapshots()
         if not clean:
             self._make_durable(verify_from)
-        if self.epochs.latest < 0:
-            self.epochs.assign(0, self.end_offset)
-        log_start = max(self.stop.log_start_offset, self.segments[0].base_offset)
-        self.epochs.truncate_start(log_start)
+        log_start = max(self.log_start, self.segments[0].base_offset)
+        self.epochs.assign(0, log_start)  # if the batches know of none
+        self.epochs.begin_at(log_start)
         return Loaded(
             self.segments,
             producers,
@@ -240,18 +241,16 @@ class _Load:
             files.unlink(self.path / orphan)
         for place, base in enumerate(names.logs):
             segment = self._segment(base)
-            if names.logs[place + 1 : place + 2] and (
-                names.logs[place + 1] <= self.stop.log_start_offset
-            ):
+            if names.logs[place + 1 : place + 2] and (names.logs[place + 1] <= self.log_start):
                 segment.delete()
             else:
                 self.segments.append(segment)
         begin_max = self.stop.begin_max
         if self.segments and begin_max is not None and self.segments[0].base_offset > begin_max:
             # The crash took the names of the segments before, which nobody had deleted.
-            self._lose_from(0, self.stop.log_start_offset)
+            self._lose_from(0, self.log_start)
         if not self.segments:
-            self.segments.append(self._create(self.stop.log_start_offset))
+            self.segments.append(self._create(self.log_start))
 
     def _segment(self, base: int) -> Segment:
         size = self.storage.files.size(self.path / file_name(base, "log"))
@@ -261,6 +260,8 @@ class _Load:
         return Segment.create(self.storage.files, self.storage.open_files, self.path, base)
 
     def _read_epochs(self) -> None:
+        """Read the epochs, and the log start, which may be known from nowhere else."""
+        self.log_start = self.stop.log_start_offset or 0
         data = self.storage.files.read(self.path / EPOCHS_FILE)
         try:
             self.epochs = LeaderEpochs(checkpoints.decode_epochs(data or b""))
@@ -268,6 +269,8 @@ class _Load:
             return
         if self.epochs.entries:  # else they are learned from the batches
             self.stored_epochs = self.epochs.entries
+            if self.stop.log_start_offset is None:
+                _, self.log_start = self.epochs.entries[0]
 
     def _identify(self) -> None:
         """Read the topic id. One that was lost is known to the journal, if anything counts here.
@@ -419,7 +422,7 @@ class _Load:
     def _begin_at_log_start(self) -> Producers:
         """The crash took all that was not deleted before it: begin where the log may begin."""
         self._remove_from(0)
-        self.end_offset = self.stop.log_start_offset
+        self.end_offset = self.log_start
         self.segments.append(self._create(self.end_offset))
         return Producers()
 

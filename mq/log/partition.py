@@ -392,6 +392,7 @@ class Partition:
             self.log_start_offset = before
             raise
         self.begin_at(offset)
+        self.save_epochs()  # the second copy of the log start, should its checkpoint be lost
 
     def begin_at(self, log_start_offset: int) -> None:
         """Raise the log start, not durably."""

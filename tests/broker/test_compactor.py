@@ -9,6 +9,7 @@ import signal
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+import mq.log.upkeep
 from mq.broker.settings import Settings
 from mq.log.config import LogConfig
 from mq.wire.batch import BatchRecord, encode_batch
@@ -148,6 +149,36 @@ def test_a_log_that_cannot_be_compacted_harms_no_other(
     assert caplog.text.count("cannot be compacted") == 1
     assert "checksum" in caplog.text
     assert wire.values_in(client.fetch("t", 40).records)[-1] == b"49"
+    assert not broker.failures
+
+
+def test_what_lies_in_the_current_directory_is_no_part_of_the_process(
+    broker, client, wire, eventually, tmp_path, monkeypatch
+):
+    (tmp_path / "queue.py").write_text("raise SystemExit(1)")
+    monkeypatch.chdir(tmp_path)
+    client.create("t", cleanup_policy="compact")
+    partition = partition_of(broker)
+    partition.config = COMPACT
+    write(client, wire, [b"a"] * 50)
+    compact(broker, partition, eventually)
+
+
+def test_a_bug_in_one_log_stops_no_other(broker, client, wire, eventually, caplog, monkeypatch):
+    for topic in ("t", "u"):
+        client.create(topic, cleanup_policy="compact")
+        partition_of(broker, topic).config = COMPACT
+        write(client, wire, [b"a"] * 50, topic=topic)
+    broken, uncleaned = partition_of(broker), mq.log.upkeep.uncleaned
+
+    def trip(partition, now_ms):
+        if partition is broken:
+            raise ZeroDivisionError("a bug")
+        return uncleaned(partition, now_ms)
+
+    monkeypatch.setattr(mq.log.upkeep, "uncleaned", trip)
+    compact(broker, partition_of(broker, "u"), eventually)
+    assert "a bug" in caplog.text
     assert not broker.failures
 
 

@@ -151,19 +151,29 @@ def test_a_jump_of_the_clock_forgets_no_committed_offset(broker, client, monkeyp
     assert found.topics[0].partitions[0].committed_offset == 3
 
 
-def test_the_files_of_a_deleted_topic_are_removed_beside_the_loop(
+def test_a_deleted_topic_costs_the_loop_one_sync_and_removes_no_file_there(
     broker, client, wire, monkeypatch, tmp_path, eventually
 ):
-    client.create("t")
-    client.produce("t", b"a")
-    unlink, threads = broker.files.unlink, set()
+    client.create("t", partitions=5)
+    for index in range(5):
+        client.produce("t", b"a", partition=index)
+    data = tmp_path / "data"
+    done = []
 
-    def watched(path):
-        if path.parent.name.endswith("-delete"):
-            threads.add(threading.current_thread().name)
-        unlink(path)
+    def watch(verb):
+        original = getattr(broker.files, verb)
 
-    monkeypatch.setattr(broker.files, "unlink", watched)
+        def watched(path):
+            done.append((verb, path, threading.current_thread().name))
+            original(path)
+
+        monkeypatch.setattr(broker.files, verb, watched)
+
+    watch("unlink")
+    watch("sync_directory")
     assert client.ask(DeleteTopicsRequest(topic_names=["t"]), 5).responses[0].error_code == 0
-    eventually(lambda: not list((tmp_path / "data").glob("t-0*")))
-    assert {name.rpartition("_")[0] for name in threads} == {"mq-housekeeping"}
+    eventually(lambda: not list(data.glob("t-*")))
+    syncs = [path for verb, path, thread in done if verb == "sync_directory" and thread == "broker"]
+    assert syncs == [data]
+    removers = {thread for verb, path, thread in done if verb == "unlink" and path.parent != data}
+    assert [name.rpartition("_")[0] for name in removers] == ["mq-housekeeping"]

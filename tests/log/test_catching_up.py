@@ -163,6 +163,7 @@ def test_entries_of_a_deleted_topic_do_not_go_behind_its_namesake(
     lives: Lives, batch: Batch
 ) -> None:
     lives.publish(lives.create(), *[batch() for _ in range(5)])
+    lives.directory.delete_partition(NAME)
     new = lives.create(OTHER_ID)
     new.append(batch(value=b"new"), now_ms=NOW)
     new.sync()
@@ -175,6 +176,7 @@ def test_of_two_topics_of_a_name_the_later_one_is_made_again(
 ) -> None:
     lives.publish(lives.create(), *[batch() for _ in range(5)])
     sent = batch(value=b"new")
+    lives.directory.delete_partition(NAME)
     lives.publish(lives.create(OTHER_ID), sent)
     lives.lose_log()
     again = lives.begin().partitions[NAME]

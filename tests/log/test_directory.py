@@ -250,6 +250,7 @@ def test_a_partition_of_a_deleted_topic_gives_way_to_the_new_one(
     old.append(batch(), now_ms=NOW)
     old.sync()
     reader = old.read(0, 100, upto=1)
+    directory.delete_partition(NAME)
     new = directory.create_partition(*NAME, uuid.UUID(int=78), LogConfig())
     assert old.deleted
     assert (new.log_end_offset, new.topic_id) == (0, uuid.UUID(int=78))
@@ -258,6 +259,55 @@ def test_a_partition_of_a_deleted_topic_gives_way_to_the_new_one(
     assert reader is not None
     assert os.pread(reader.file, reader.size, reader.position)[16:] == batch()[16:]
     assert names(directory.path / "orders-3")
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_a_partition_whose_topic_id_is_wrong_is_kept_and_said_to_be_so(
+    open_directory: Open, batch: Batch, everything: Any, clean: bool
+) -> None:
+    directory = open_directory()
+    partition = directory.create_partition(*NAME, TOPIC_ID, LogConfig())
+    partition.append(batch(), now_ms=NOW)
+    partition.sync()
+    before = everything(partition)
+    directory.close() if clean else directory.abandon()
+    metadata = partition.path / "partition.metadata"
+    metadata.write_bytes(metadata.read_bytes()[:-1] + b"A")
+    second = open_directory()
+    with pytest.raises(ConfigurationError, match=r"partition\.metadata is damaged, or of another"):
+        second.create_partition(*NAME, TOPIC_ID, LogConfig())
+    second.abandon()
+    metadata.unlink()
+    taken = open_directory().create_partition(*NAME, TOPIC_ID, LogConfig())
+    assert (taken.topic_id, everything(taken)) == (TOPIC_ID, before)
+
+
+@pytest.mark.parametrize("clean", [True, False])
+@pytest.mark.parametrize("damage", [b"", b"0\n1\n", None])
+def test_deleted_records_stay_deleted_though_the_checkpoint_of_log_starts_is_lost(
+    open_directory: Open, batch: Batch, clean: bool, damage: bytes | None
+) -> None:
+    directory = open_directory()
+    partition = directory.create_partition(*NAME, TOPIC_ID, LogConfig())
+    partition.append(batch(5), now_ms=NOW)
+    partition.synced(partition.sync())
+    partition.delete_records_before(3)
+    directory.close() if clean else directory.abandon()
+    checkpoint = directory.path / "log-start-offset-checkpoint"
+    checkpoint.unlink() if damage is None else checkpoint.write_bytes(damage)
+    again = open_directory().partitions[NAME]
+    assert (again.log_start_offset, again.log_end_offset) == (3, 5)
+    assert b"orders 3 3\n" in checkpoint.read_bytes()
+
+
+def test_a_damaged_first_epoch_deletes_nothing(open_directory: Open, batch: Batch) -> None:
+    directory = open_directory()
+    partition = directory.create_partition(*NAME, TOPIC_ID, LogConfig())
+    partition.append(batch(5), now_ms=NOW)
+    directory.close()
+    (partition.path / "leader-epoch-checkpoint").write_bytes(b"0\n1\n0 4\n")
+    again = open_directory().partitions[NAME]
+    assert (again.log_start_offset, again.epoch_at(0)) == (0, 0)
 
 
 def test_a_deleted_partition_is_gone_after_a_crash(open_directory: Open, batch: Batch) -> None:
@@ -274,17 +324,15 @@ def test_a_deleted_partition_is_gone_after_a_crash(open_directory: Open, batch: 
     assert open_directory().partitions == {}
 
 
-@pytest.mark.parametrize("replaced", [False, True])
 def test_checkpoints_of_a_deleted_partition_do_not_apply_to_its_namesake(
-    open_directory: Open, batch: Batch, everything: Any, replaced: bool
+    open_directory: Open, batch: Batch, everything: Any
 ) -> None:
     directory = open_directory()
     old = directory.create_partition(*NAME, TOPIC_ID, LogConfig())
     old.append(batch(50), now_ms=NOW)
     old.synced(old.sync())
     old.delete_records_before(40)
-    if not replaced:
-        directory.delete_partition(NAME)
+    directory.delete_partition(NAME)
     new = directory.create_partition(*NAME, uuid.UUID(int=78), LogConfig())
     new.append(batch(20), now_ms=NOW)
     new.synced(new.sync())

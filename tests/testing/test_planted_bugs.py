@@ -34,8 +34,8 @@ pytestmark = pytest.mark.slow
 Patch = pytest.MonkeyPatch
 Plant = Callable[[Patch], None]
 
-PER_MOMENT = 4
-DEEP_EVERY = 8
+PER_MOMENT = 3
+DEEP_EVERY = 32
 
 
 def story(*steps: str, durability: Any = "sync") -> Workload:
