@@ -14,13 +14,14 @@ Knows nothing of segments, nor of who waits.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from mq.log.files import Buffer, File, Files
 
-__all__ = ["ENTRY_BYTES_MAX", "Crowd", "SyncFailed", "Taken", "Unsynced"]
+__all__ = ["ENTRY_BYTES_MAX", "Crowd", "SyncFailed", "Taken", "Unsynced", "sync_together"]
 
 # Above, the partition's own files are synced. The journal would still be a little faster, but all
 # that goes through it is written twice.
@@ -124,7 +125,7 @@ class Unsynced:
         self.recovery_point = synced_offset
         self._crowd = crowd
         self._lock = threading.Lock()  # around all changes of what is below
-        self._files = dict.fromkeys(files)
+        self._files: dict[File | Path, None] = dict.fromkeys(files)
         self._directories = dict.fromkeys(directories)
         self._has_new_names = bool(self._directories)
         self._end = synced_offset
@@ -187,6 +188,13 @@ class Unsynced:
             self._has_new_names = True
             self._crowd.enter(self, len(self._files) - before)
 
+    def leave(self, files: Iterable[Path], directory: Path, end_offset: int) -> None:
+        """These were written before a stop: none is kept open, as all partitions stop at once."""
+        with self._lock:
+            self._end = end_offset
+            self._files.update(dict.fromkeys(files))
+            self._directories[directory] = None
+
     def abandon(self) -> None:
         """The files are about to go: from now on there is nothing to sync."""
         self._abandoned = True
@@ -207,26 +215,56 @@ class Unsynced:
             SyncFailed: that, now or earlier.
         """
         with self._syncing:
-            if self._error is not None:
-                raise self._error
-            with self._lock:
-                dirty, self._files = self._files, {}
-                directories, self._directories = self._directories, {}
-                end = self._end
-                self._crowd.leave(self)
+            dirty, directories, end = self._collect()
             self._sync(files, dirty, directories)
             self.recovery_point = end
             return end
 
-    def _sync(self, files: Files, dirty: Iterable[File], directories: Iterable[Path]) -> None:
+    def _collect(self) -> tuple[Collection[File | Path], Collection[Path], int]:
+        """What there is to sync now, up to which offset; for whoever holds the lock of syncs."""
+        if self._error is not None:
+            raise self._error
+        with self._lock:
+            dirty, self._files = self._files, {}
+            directories, self._directories = self._directories, {}
+            self._crowd.leave(self)
+            return dirty, directories, self._end
+
+    def _sync(
+        self, files: Files, dirty: Collection[File | Path], directories: Collection[Path]
+    ) -> None:
         try:
             if not self._abandoned:
-                for file in dirty:
-                    files.sync(file)
-                for directory in directories:
-                    files.sync_directory(directory)
+                files.sync_each(dirty, directories)
         except OSError as error:
             # The directory may have been renamed under our hands.
             if not (self._abandoned and isinstance(error, FileNotFoundError)):
                 self._error = SyncFailed(*error.args)
                 raise self._error from error
+
+
+def sync_together(files: Files, within: File, members: Collection[Unsynced]) -> None:
+    """Sync the files of many partitions, where the system can with one call for all of them.
+
+    Args:
+        within: see ``Files.sync_all``.
+
+    Raises:
+        SyncFailed: that, for all of them, or earlier for one.
+    """
+    with ExitStack() as held:
+        for member in members:
+            held.enter_context(member._syncing)
+        taken = [member._collect() for member in members]
+        try:
+            files.sync_all(
+                within,
+                [file for dirty, _, _ in taken for file in dirty],
+                list(dict.fromkeys(path for _, paths, _ in taken for path in paths)),
+            )
+        except OSError as error:
+            for member in members:
+                member._error = SyncFailed(*error.args)
+            raise SyncFailed(*error.args) from error
+        for member, (_, _, end) in zip(members, taken, strict=True):
+            member.recovery_point = end
