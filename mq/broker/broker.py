@@ -398,6 +398,10 @@ class Broker:
         self.fetches.release_all()
         self._syncs.when_idle(then)
 
+    def abandon(self) -> None:
+        """End after the disk has failed: nothing more is synced, or said about the disk."""
+        self._housekeeping.close()
+
     def close(self) -> None:
         """End, after what was appended is synced. The data directory is not closed."""
         self._housekeeping.close()

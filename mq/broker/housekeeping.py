@@ -7,6 +7,7 @@ step on the loop (:mod:`mq.broker.steps`).
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -149,10 +150,15 @@ class Housekeeping:
             self._loop.call_soon_threadsafe(self._failed, error)
 
     def _prepare(self) -> None:
-        """On the thread: have a journal, if there is room for one. All goes on without."""
+        """On the thread: have a journal, if there is room for one. All goes on without.
+
+        But not on a disk that fails, be it where nothing was written yet that anybody needs.
+        """
         try:
             self._directory.prepare()
         except OSError as error:
-            if self._no_journal != str(error):
+            if error.errno == errno.EIO:
+                self._loop.call_soon_threadsafe(self._failed, error)
+            elif self._no_journal != str(error):
                 self._no_journal = str(error)
                 logger.warning("there is no journal, so that syncs take longer: %s", error)

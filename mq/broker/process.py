@@ -214,7 +214,9 @@ class _Process:
         await self._server.wait_flushed(_FLUSH_S)
         self._keeper.close()
         self._server.close()
-        if self._failure is None:
+        if self._failure is not None:
+            self._broker.abandon()
+        else:
             self._broker.close()  # its last syncs may fail, too
         if self._failure is None:
             try:

@@ -5,12 +5,12 @@ Looks at transactions and changes nothing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 
+from mq.coordinators.topic_patterns import TopicPattern
 from mq.coordinators.transaction import Transaction
 from mq.coordinators.transaction_records import Status
-from mq.errors import ErrorCode
+from mq.errors import ErrorCode, KafkaError
 from mq.wire.messages import describe_transactions, list_transactions
 from mq.wire.messages.describe_transactions import (
     DescribeTransactionsRequest,
@@ -29,8 +29,8 @@ def listed(
 ) -> ListTransactionsResponse:
     """The transactional ids that pass all filters. A duration counts for what has begun only."""
     try:
-        pattern = re.compile(request.transactional_id_pattern or ".*", re.DOTALL)
-    except re.error:
+        pattern = TopicPattern(request.transactional_id_pattern or "(?s:.*)")
+    except KafkaError:
         return ListTransactionsResponse(error_code=ErrorCode.INVALID_REGULAR_EXPRESSION)
     states, producer_ids = set(request.state_filters), set(request.producer_id_filters)
     response = ListTransactionsResponse(unknown_state_filters=sorted(states - _TITLES))
@@ -42,7 +42,7 @@ def listed(
             (not states or each.status.title in states)
             and (not producer_ids or each.value.producer_id in producer_ids)
             and (request.duration_filter < 0 or wall_ms - begun_ms > request.duration_filter)
-            and pattern.fullmatch(each.transactional_id)
+            and pattern.matches(each.transactional_id)
         ):
             response.transaction_states.append(
                 list_transactions.TransactionState(

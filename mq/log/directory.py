@@ -28,9 +28,10 @@ from mq.log.config import LogConfig
 from mq.log.files import File, Files, OpenFiles, open_files_max
 from mq.log.flusher import GroupCommit
 from mq.log.journal import JOURNAL_BYTES, Journal, remove, sync_all
-from mq.log.loader import LOST_TOPIC_ID, LastStop, create_partition, load_partition
+from mq.log.loader import LOST_TOPIC_ID, LastStop, Load, create_partition
 from mq.log.partition import METADATA_FILE, Partition
 from mq.log.storage import Storage, storage_errors
+from mq.log.unsynced import sync_together
 from mq.record import TopicPartition
 
 __all__ = ["DataDirectory", "DirectoryInUse"]
@@ -296,8 +297,9 @@ class DataDirectory:
             OSError: it failed; the next start recovers as from a crash.
         """
         try:
-            for partition in self.partitions.values():
-                partition.close()
+            finished = [partition.finish() for partition in self.partitions.values()]
+            if self._lock is not None:
+                sync_together(self._files, self._lock, finished)
             self._write_checkpoints()
             marker = checkpoints.encode_clean_shutdown(-1)
             self._files.replace(self.path / CLEAN_SHUTDOWN_FILE, marker)
@@ -381,6 +383,7 @@ class DataDirectory:
         self._files.unlink(self.path / CLEAN_SHUTDOWN_FILE)
         self._files.sync_directory(self.path)
         self._make_lost(backlogs)
+        loads: dict[TopicPartition, Load] = {}
         for directory in self._files.directories(self.path):
             if _DELETED.fullmatch(directory):
                 self.remove(self.path / directory)
@@ -396,14 +399,25 @@ class DataDirectory:
                 known_start = None if stored_starts is None else log_start
                 stop = LastStop(clean, point or 0, known_start, begin_max)
                 path, missing = self.path / directory, backlogs.get(name)
-                self.partitions[name] = load_partition(
-                    self._storage, path, name, config, stop, now_ms, missing
-                )
-                self.partitions[name].cleaned_offset = self._cleaned.get(name, 0)
-                if self.partitions[name].recovered.lost_synced:
-                    self.damaged.add(name)
+                loads[name] = Load(self._storage, path, stop, now_ms, missing)
+                loads[name].run()
+        self._finish(loads, config)
         if not self.damaged:  # else the owner may refuse to start, and the next start is to know
             self._write_checkpoints()
+
+    def _finish(self, loads: Mapping[TopicPartition, Load], config: LogConfig) -> None:
+        """Sync what was found, all at once, and let the partitions be seen."""
+        assert self._lock is not None
+        self._files.sync_all(
+            self._lock,
+            [path for load in loads.values() for path in load.unsynced],
+            [path for load in loads.values() for path in load.directories],
+        )
+        for name, load in loads.items():
+            partition = self.partitions[name] = load.finish(name, config)
+            partition.cleaned_offset = self._cleaned.get(name, 0)
+            if partition.recovered.lost_synced:
+                self.damaged.add(name)
 
     def _read_journal(self, *, clean: bool) -> dict[TopicPartition, Backlog]:
         """What the journal holds that segments may have lost."""

@@ -44,7 +44,7 @@ _OPEN_FILES_MAX: Final = 8192
 
 
 # From so many files on it is cheaper to sync the file system than them.
-_FEW_FILES: Final = 8
+_FEW_FILES: Final = 64
 
 # Before, syncfs of Linux kept quiet about data that could not be written.
 _SYNCFS_TELLS: Final = (5, 8)

@@ -24,7 +24,6 @@ from mq.log.backlog import Backlog
 from mq.log.catching_up import CatchUp
 from mq.log.config import LogConfig
 from mq.log.epochs import LeaderEpochs
-from mq.log.files import File
 from mq.log.partition import EPOCHS_FILE, METADATA_FILE, Partition
 from mq.log.producers import CorruptSnapshotError, Producers
 from mq.log.recovery import (
@@ -42,7 +41,7 @@ from mq.log.unsynced import Unsynced
 from mq.record import TopicPartition
 from mq.wire.batch import BatchHeader
 
-__all__ = ["LOST_TOPIC_ID", "LastStop", "create_partition", "load_partition"]
+__all__ = ["LOST_TOPIC_ID", "LastStop", "Load", "create_partition", "load_partition"]
 
 LOST_TOPIC_ID: Final = uuid.UUID(int=0)
 
@@ -100,49 +99,37 @@ def load_partition(
     config: LogConfig,
     stop: LastStop,
     now_ms: int,
-    backlog: Backlog | None = None,
 ) -> Partition:
-    """The partition in the directory ``path``, repaired where it needs to be.
-
-    Args:
-        backlog: what the journal holds of a partition of this name.
+    """The partition in the directory ``path``, repaired where it needs to be; see :class:`Load`.
 
     Raises:
         OSError: the disk refuses.
     """
-    load = _Load(storage, path, stop, now_ms, backlog)
-    loaded = load.run()
-    partition = Partition(storage, path, name, config, loaded)
-    recovered = loaded.recovered
-    if recovered.truncated_bytes:
-        logger.warning(
-            "%s was cut at offset %d: %d bytes behind it were torn or out of place (%d segments)",
-            name,
-            loaded.log_end_offset,
-            recovered.truncated_bytes,
-            recovered.removed_segments,
-        )
-    if recovered.lost_synced:
-        logger.error("%s lost synced records: it ends at %d", path, loaded.log_end_offset)
-    # Whoever saw records that are gone must find out. With durability "os" readers see what is not
-    # synced, and a crash of the machine takes it without leaving a torn batch behind.
-    is_shorter = recovered.truncated_bytes or recovered.lost_synced
-    if is_shorter or not (recovered.clean or storage.durable):
-        partition.begin_epoch()
-    elif load.epochs.entries != load.stored_epochs:
-        partition.save_epochs()
-    return partition
+    load = Load(storage, path, stop, now_ms)
+    load.run()
+    storage.files.sync_each(load.unsynced, load.directories)
+    return load.finish(name, config)
 
 
 @dataclass(slots=True)
-class _Load:
-    """One load; the fields with defaults are what its steps have found."""
+class Load:
+    """One load: ``run``, then sync what it names, then ``finish``. Many can be synced together.
+
+    The other fields with defaults are what its steps have found.
+
+    Attributes:
+        backlog: what the journal holds of a partition of this name.
+        unsynced, directories: what is to be synced before anybody sees the partition.
+    """
 
     storage: Storage
     path: Path
     stop: LastStop
     now_ms: int
-    backlog: Backlog | None
+    backlog: Backlog | None = None
+    unsynced: list[Path] = field(default_factory=list)
+    directories: list[Path] = field(default_factory=list)
+    loaded: Loaded | None = None
     topic_id: uuid.UUID = LOST_TOPIC_ID
     log_start: int = 0
     segments: list[Segment] = field(default_factory=list)
@@ -158,7 +145,12 @@ class _Load:
     has_hole: bool = False
     set_aside: set[str] = field(default_factory=set)
 
-    def run(self) -> Loaded:
+    def run(self) -> None:
+        """Find out what is there, and repair it; nothing that this writes is synced yet.
+
+        Raises:
+            OSError: the disk refuses.
+        """
         self._tidy()
         self._identify()
         self._read_epochs()
@@ -179,7 +171,7 @@ class _Load:
         log_start = max(self.log_start, self.segments[0].base_offset)
         self.epochs.assign(0, log_start)  # if the batches know of none
         self.epochs.begin_at(log_start)
-        return Loaded(
+        self.loaded = Loaded(
             self.segments,
             producers,
             self.epochs,
@@ -189,6 +181,36 @@ class _Load:
             self._recovered(clean=clean, lost_synced=lost_synced),
             Unsynced(self.storage.crowd, self.end_offset),
         )
+
+    def finish(self, name: TopicPartition, config: LogConfig) -> Partition:
+        """The partition, when all is synced.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        loaded = self.loaded
+        assert loaded is not None
+        partition = Partition(self.storage, self.path, name, config, loaded)
+        recovered = loaded.recovered
+        if recovered.truncated_bytes:
+            logger.warning(
+                "%s was cut at offset %d: %d bytes behind it were torn or out of place "
+                "(%d segments)",
+                name,
+                loaded.log_end_offset,
+                recovered.truncated_bytes,
+                recovered.removed_segments,
+            )
+        if recovered.lost_synced:
+            logger.error("%s lost synced records: it ends at %d", self.path, loaded.log_end_offset)
+        # Whoever saw records that are gone must find out. With durability "os" readers see what is
+        # not synced, and a crash of the machine takes it without leaving a torn batch behind.
+        is_shorter = recovered.truncated_bytes or recovered.lost_synced
+        if is_shorter or not (recovered.clean or self.storage.durable):
+            partition.begin_epoch()
+        elif self.epochs.entries != self.stored_epochs:
+            partition.save_epochs()
+        return partition
 
     def _recovered(self, *, clean: bool, lost_synced: bool) -> Recovered:
         return Recovered(
@@ -437,17 +459,15 @@ class _Load:
                 self.storage.files.unlink(self.path / file_name(offset, "snapshot"))
 
     def _make_durable(self, verify_from: int) -> None:
-        """Sync what was scanned, the indexes of its sealed segments, and the names."""
-        files = self.storage.files
+        """Have synced what was scanned, the indexes of its sealed segments, and the names."""
         active = self.segments[-1]
         active.activate(self.now_ms)
-        written: list[File] = [active.file]
+        self.unsynced.append(active.path("log"))
         for segment in self.segments[verify_from:-1]:
-            written += (segment.file, *segment.write_indexes())
+            written = segment.write_indexes()
+            self.unsynced += (segment.path("log"), *(file.path for file in written))
             segment.seal()
-        for file in written:
-            files.sync(file)
-        files.sync_directory(self.path)
+        self.directories.append(self.path)
 
 
 def _control(segment: Segment, position: int, header: BatchHeader) -> bytes | None:

@@ -29,7 +29,7 @@ from mq.log.slices import Slice
 from mq.log.storage import Loaded, Storage, storage_error, storage_errors
 from mq.log.timestamps import Found, Timestamped
 from mq.log.transactions import Marker, Transactions
-from mq.log.unsynced import Taken
+from mq.log.unsynced import Taken, Unsynced
 from mq.log.validation import admit
 from mq.record import TopicPartition
 from mq.wire.batch import NO_TIMESTAMP, BatchHeader, Buffer, whole_bytes
@@ -425,12 +425,18 @@ class Partition:
         Raises:
             OSError: it failed; the next start must not take the stop for a clean one.
         """
+        self.finish()
+        self.sync()
+
+    def finish(self) -> Unsynced:
+        """As :meth:`close`, but for the sync, which the caller does.
+
+        Raises:
+            OSError: it failed.
+        """
         end = self.log_end_offset
-        if self._closed_at == end:
-            self.sync()
-        else:
-            self._segments.mend()
-            self._unsynced.write(self._segments.active.file, end, (), 0)
-            self.sync()
-            self._segments.close(self.producers.encode(), end)
+        if self._closed_at != end:
+            written = self._segments.finish(self.producers.encode(), end)
+            self._unsynced.leave(written, self.path, end)
             self._closed_at = end
+        return self._unsynced

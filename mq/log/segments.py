@@ -323,12 +323,16 @@ class Segments:
         for segment in self._segments:
             segment.forget()
 
-    def close(self, producers: Buffer, end_offset: int) -> None:
-        """Write the active segment's indexes and a snapshot of the producers, durably."""
+    def finish(self, producers: Buffer, end_offset: int) -> list[Path]:
+        """Write the active segment's indexes and a snapshot of the producers.
+
+        Returns:
+            What is to be synced: these, and the log.
+        """
+        self.mend()
         snapshot = self._files.write(self._path / file_name(end_offset, "snapshot"), producers)
-        for file in (*self.active.write_indexes(), snapshot):
-            self._files.sync(file)
-        self._files.sync_directory(self._path)
+        written = (*self.active.write_indexes(), snapshot)
+        return [self.active.path("log"), *(file.path for file in written)]
 
 
 def _pass_emptied(

@@ -217,7 +217,7 @@ class Unsynced:
         with self._syncing:
             dirty, directories, end = self._collect()
             self._sync(files, dirty, directories)
-            self.recovery_point = end
+            self._synced(end)
             return end
 
     def _collect(self) -> tuple[Collection[File | Path], Collection[Path], int]:
@@ -229,6 +229,13 @@ class Unsynced:
             directories, self._directories = self._directories, {}
             self._crowd.leave(self)
             return dirty, directories, self._end
+
+    def _synced(self, end: int) -> None:
+        """All that was collected is on stable storage."""
+        self.recovery_point = end
+        with self._lock:
+            if not self._directories:  # else a segment was begun meanwhile
+                self._has_new_names = False
 
     def _sync(
         self, files: Files, dirty: Collection[File | Path], directories: Collection[Path]
@@ -252,6 +259,7 @@ def sync_together(files: Files, within: File, members: Collection[Unsynced]) -> 
     Raises:
         SyncFailed: that, for all of them, or earlier for one.
     """
+    members = [member for member in members if not member._abandoned]
     with ExitStack() as held:
         for member in members:
             held.enter_context(member._syncing)
@@ -267,4 +275,4 @@ def sync_together(files: Files, within: File, members: Collection[Unsynced]) -> 
                 member._error = SyncFailed(*error.args)
             raise SyncFailed(*error.args) from error
         for member, (_, _, end) in zip(members, taken, strict=True):
-            member.recovery_point = end
+            member._synced(end)

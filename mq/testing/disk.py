@@ -25,7 +25,7 @@ import errno
 import os
 import weakref
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -211,6 +211,16 @@ class Disk(Files):
         del directory.pending[:covered]
         if not directory.pending:
             self._unsettled.pop(directory, None)
+
+    def sync_all(
+        self,
+        within: File,  # noqa: ARG002 - a real disk needs it
+        files: Collection[File | Path],
+        directories: Collection[Path],
+    ) -> None:
+        # Not all that is pending, as syncfs would: who relies on more than what is named here
+        # would be wrong on systems that sync file by file.
+        self.sync_each(files, directories)
 
     def lock(self, path: Path) -> File | None:
         file = self.open(path, create=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 
 import mq.broker.clock
@@ -58,6 +59,33 @@ def test_a_checkpoint_that_fails_is_told_and_does_no_harm(broker, client, monkey
     broker.broker._housekeeping._checkpoints.submit(int).result(10)
     assert "No space left" in caplog.text
     assert client.produce("t", b"a").error_code == 0
+
+
+def prepare_again(broker, monkeypatch, error):
+    def refused():
+        raise error
+
+    monkeypatch.setattr(broker.broker._directory, "prepare", refused)
+    housekeeping = broker.broker._housekeeping
+    housekeeping._checkpoints.submit(housekeeping._prepare).result(10)
+
+
+def test_without_room_for_a_journal_all_goes_on(broker, client, monkeypatch, caplog):
+    for _ in range(2):
+        prepare_again(broker, monkeypatch, OSError(errno.ENOSPC, "No space left on device"))
+    assert caplog.text.count("there is no journal") == 1
+    client.create("t")
+    assert client.produce("t", b"a").error_code == 0
+
+
+def test_a_disk_that_fails_a_new_journal_ends_the_trust(
+    broker, client, monkeypatch, caplog, eventually
+):
+    client.create("t")
+    prepare_again(broker, monkeypatch, OSError(errno.EIO, "Input/output error"))
+    eventually(lambda: broker.failures)
+    assert client.produce("t", b"a").error_code != 0
+    assert "there is no journal" not in caplog.text
 
 
 def test_without_other_syncs_a_failed_checkpoint_ends_the_trust(

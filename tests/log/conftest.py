@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,12 @@ class FastFiles(Files):
     def sync_directory(self, path: Path) -> None:
         if not path.is_dir():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+
+    def sync_all(
+        self, within: File, files: Collection[File | Path], directories: Collection[Path]
+    ) -> None:
+        self.sync_each(files, directories)
 
 
 class FaultyFiles(FastFiles):

@@ -37,6 +37,14 @@ def test_truncation_from_the_start_keeps_the_epoch_under_way() -> None:
     assert epochs.entries == [(5, 30)]
 
 
+def test_the_first_epoch_begins_where_the_log_does() -> None:
+    epochs = LeaderEpochs([(1, 5), (2, 10)])
+    epochs.begin_at(2)
+    assert epochs.entries == [(1, 2), (2, 10)]
+    epochs.begin_at(12)
+    assert epochs.entries == [(2, 12)]
+
+
 def test_truncation_from_the_end_drops_what_begins_there() -> None:
     epochs = LeaderEpochs([(1, 0), (2, 10), (5, 30)])
     assert not epochs.truncate_end(31)

@@ -270,21 +270,24 @@ def test_without_syncing_only_sealed_segments_are_synced(
 def test_a_roll_during_a_sync_is_left_to_the_next_one(
     faulty_rig: Rig, faulty: Any, batch: Batch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    partition = faulty_rig.create(segment_bytes=100)
+    size = len(batch())
+    partition = faulty_rig.create(segment_bytes=2 * size)
     produced(partition, batch())
-    real = faulty.sync_directory
+    partition.sync()  # the names, for which a roll would wait
+    produced(partition, batch())
+    real = faulty.sync_each
 
-    def roll_meanwhile(path: Any) -> None:
-        monkeypatch.setattr(faulty, "sync_directory", real)
+    def roll_meanwhile(*what: Any) -> None:
+        monkeypatch.setattr(faulty, "sync_each", real)
         produced(partition, batch())
-        real(path)
+        real(*what)
 
-    monkeypatch.setattr(faulty, "sync_directory", roll_meanwhile)
-    assert partition.sync() == 1
-    faulty.calls.clear()
+    monkeypatch.setattr(faulty, "sync_each", roll_meanwhile)
     assert partition.sync() == 2
+    faulty.calls.clear()
+    assert partition.sync() == 3
     assert f"sync {0:020d}.index" in faulty.calls
-    assert f"sync {1:020d}.log" in faulty.calls
+    assert f"sync {2:020d}.log" in faulty.calls
 
 
 def test_a_sync_never_claims_what_comes_after_it_began(

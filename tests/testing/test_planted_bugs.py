@@ -34,8 +34,8 @@ pytestmark = pytest.mark.slow
 Patch = pytest.MonkeyPatch
 Plant = Callable[[Patch], None]
 
-PER_MOMENT = 3
-DEEP_EVERY = 32
+PER_MOMENT = 4
+DEEP_EVERY = 8
 
 
 def story(*steps: str, durability: Any = "sync") -> Workload:
@@ -115,10 +115,9 @@ def skips_sync_of_names_in(function: str) -> Plant:
 
 
 for _where, _story in (
-    ("_sync", "rolling"),
+    ("sync_each", "rolling"),
     ("replace", "deletions"),
     ("_make", "rolling"),
-    ("_make_durable", "rolling"),
 ):
     BUGS[f"skips_sync_of_names_in {_where}"] = _story, skips_sync_of_names_in(_where)
 
