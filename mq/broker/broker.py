@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, Protocol
 from uuid import UUID, uuid4
 
@@ -114,6 +115,11 @@ class Broker:
     @property
     def cluster_id(self) -> str:
         return self._directory.cluster_id
+
+    @property
+    def log_dir(self) -> Path:
+        """Where the logs are: the one directory of ``log.dirs``."""
+        return self._directory.path
 
     def now(self) -> Now:
         """This moment; what it says of the wall clock does not follow jumps."""
@@ -298,7 +304,7 @@ class Broker:
     def described_settings(self) -> dict[str, str]:
         """The broker's settings as tools ask for them."""
         return {
-            "log.dirs": str(self._directory.path),
+            "log.dirs": str(self.log_dir),
             "node.id": str(NODE_ID),
             **self.settings.described(),
         }

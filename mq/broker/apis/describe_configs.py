@@ -27,10 +27,21 @@ from mq.wire.messages.describe_configs import (
 if TYPE_CHECKING:
     from mq.broker.broker import Broker
 
-__all__ = ["BROKER", "TOPIC", "handle", "topic_entries"]
+__all__ = [
+    "BROKER",
+    "BROKER_LOGGER",
+    "CLIENT_METRICS",
+    "GROUP",
+    "TOPIC",
+    "handle",
+    "topic_entries",
+]
 
 TOPIC: Final = 2
 BROKER: Final = 4
+BROKER_LOGGER: Final = 8
+CLIENT_METRICS: Final = 16
+GROUP: Final = 32
 
 _DYNAMIC_TOPIC: Final = 1
 _STATIC_BROKER: Final = 4

@@ -31,10 +31,10 @@ from mq.wire.messages.metadata import (
 if TYPE_CHECKING:
     from mq.broker.broker import Broker
 
-__all__ = ["ALL_CLUSTER_OPERATIONS", "handle"]
+__all__ = ["ALL_CLUSTER_OPERATIONS", "ALL_TOPIC_OPERATIONS", "handle"]
 
 # One bit for each AclOperation that exists for the kind of resource (KIP-430).
-_ALL_TOPIC_OPERATIONS: Final = 0b1101_1111_1000
+ALL_TOPIC_OPERATIONS: Final = 0b1101_1111_1000
 ALL_CLUSTER_OPERATIONS: Final = 0b1_1111_1010_0000
 
 _UNASKED: Final = -(2**31)
@@ -56,7 +56,7 @@ def handle(broker: Broker, call: Call[MetadataRequest]) -> None:
     if request.include_topic_authorized_operations:
         for topic in topics:
             if not topic.error_code:
-                topic.topic_authorized_operations = _ALL_TOPIC_OPERATIONS
+                topic.topic_authorized_operations = ALL_TOPIC_OPERATIONS
     host, port = call.advertised
     response = MetadataResponse(
         brokers=[MetadataResponseBroker(node_id=NODE_ID, host=host, port=port)],
