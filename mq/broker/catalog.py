@@ -1,4 +1,5 @@
-"""What exists: topics and their ids, partitions and settings, producer ids, features.
+"""What exists: topics and their ids, partitions and settings, producer ids, features; quotas and
+credentials, each in a module of its own.
 
 A machine over ``__cluster_metadata-0``, whose records are KRaft's, so that Kafka's own tools read
 them. Its ``handle`` comes in pieces, one proposal per kind of change: a proposal looks at the
@@ -17,15 +18,20 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from mq.broker.client_quotas import ClientQuotas
+from mq.broker.scram import ScramCredentials
 from mq.errors import ErrorCode, KafkaError
 from mq.log.config import LogConfig
 from mq.wire.fields import Message
+from mq.wire.messages.records.client_quota import ClientQuotaRecord
 from mq.wire.messages.records.config import ConfigRecord
 from mq.wire.messages.records.feature_level import FeatureLevelRecord
 from mq.wire.messages.records.partition import PartitionRecord
 from mq.wire.messages.records.producer_ids import ProducerIdsRecord
 from mq.wire.messages.records.remove_topic import RemoveTopicRecord
+from mq.wire.messages.records.remove_user_scram_credential import RemoveUserScramCredentialRecord
 from mq.wire.messages.records.topic import TopicRecord
+from mq.wire.messages.records.user_scram_credential import UserScramCredentialRecord
 
 __all__ = [
     "FEATURES",
@@ -98,6 +104,8 @@ class Catalog:
         self.topics: dict[str, Topic] = {}
         self.by_id: dict[UUID, Topic] = {}
         self.features: dict[str, int] = {}
+        self.quotas = ClientQuotas()
+        self.credentials = ScramCredentials()
         self.next_producer_id = 0
         self.version = 0  # counts the changes of topics and partitions
         self.removed: set[UUID] = set()  # ids of topics, for they are never used again
@@ -233,6 +241,10 @@ class Catalog:
                 self.next_producer_id = record.next_producer_id
             case FeatureLevelRecord():
                 self.features[record.name] = record.feature_level
+            case ClientQuotaRecord():
+                self.quotas.apply(record)
+            case UserScramCredentialRecord() | RemoveUserScramCredentialRecord():
+                self.credentials.apply(record)
         return None
 
     def _add(self, topic: Topic) -> None:

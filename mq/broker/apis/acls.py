@@ -38,7 +38,9 @@ def handle(
         case DescribeAclsRequest():
             response = DescribeAclsResponse(error_code=code, error_message=_MESSAGE)
         case CreateAclsRequest(creations=creations):
-            response = CreateAclsResponse(results=[AclCreationResult(code, _MESSAGE)] * len(creations))
+            response = CreateAclsResponse(
+                results=[AclCreationResult(code, _MESSAGE)] * len(creations)
+            )
         case DeleteAclsRequest(filters=filters):
             response = DeleteAclsResponse(
                 filter_results=[DeleteAclsFilterResult(code, _MESSAGE)] * len(filters)

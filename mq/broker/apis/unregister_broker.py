@@ -25,4 +25,6 @@ def handle(_broker: Broker, call: Call[UnregisterBrokerRequest]) -> None:
         code, problem = ErrorCode.INVALID_REQUEST, "is the only one, and alive"
     else:
         code, problem = ErrorCode.BROKER_ID_NOT_REGISTERED, "is not registered"
-    call.reply(UnregisterBrokerResponse(error_code=code, error_message=f"Broker {wanted} {problem}."))
+    call.reply(
+        UnregisterBrokerResponse(error_code=code, error_message=f"Broker {wanted} {problem}.")
+    )
