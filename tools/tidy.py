@@ -60,6 +60,8 @@ PURE = (
     "mq/log/uncleaned.py",
     "mq/log/validation.py",
     "mq/broker/catalog.py",
+    "mq/broker/client_quotas.py",
+    "mq/broker/scram.py",
     "mq/app/codecs.py",
     "mq/app/lanes.py",
     "mq/app/progress.py",

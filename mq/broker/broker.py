@@ -307,6 +307,7 @@ class Broker:
             "log.dirs": str(self.log_dir),
             "node.id": str(NODE_ID),
             **self.settings.described(),
+            **self._group_config().described(),
         }
 
     def _commit(self, records: Sequence[Message]) -> None:

@@ -52,6 +52,7 @@ class Syncs:
         failed: Callable[[Exception], None],
     ) -> None:
         self._loop = loop
+        self._commit = commit
         self._advanced = advanced
         self._report_failure = failed
         self._waiters = SyncWaiters()
@@ -66,11 +67,13 @@ class Syncs:
         self._check_idle()
 
     def check(self) -> None:
-        """Refuse to go on after a failed sync.
+        """Refuse to go on after a failed sync, be it one that the loop itself had to wait for.
 
         Raises:
             KafkaError: KAFKA_STORAGE_ERROR.
         """
+        if (error := self._commit.error) is not None:
+            self.fail(error)
         if self._broken:
             raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, "the disk failed; the broker stops")
 

@@ -24,3 +24,16 @@ class GroupConfig:
     offset_metadata_max_bytes: int = 4_096  # offset.metadata.max.bytes, counted as characters
     offsets_retention_ms: int = 7 * 24 * 60 * 60 * 1_000  # offsets.retention.minutes
     offsets_retention_check_interval_ms: int = 600_000  # offsets.retention.check.interval.ms
+
+    def described(self) -> dict[str, str]:
+        """The settings as tools ask for them, but those that the broker has among its own."""
+        return {
+            "group.consumer.max.size": str(self.consumer_max_size),
+            "group.initial.rebalance.delay.ms": str(self.initial_rebalance_delay_ms),
+            "group.max.session.timeout.ms": str(self.max_session_timeout_ms),
+            "group.max.size": str(self.max_size),
+            "group.min.session.timeout.ms": str(self.min_session_timeout_ms),
+            "offset.metadata.max.bytes": str(self.offset_metadata_max_bytes),
+            "offsets.retention.check.interval.ms": str(self.offsets_retention_check_interval_ms),
+            "offsets.retention.minutes": str(self.offsets_retention_ms // 60_000),
+        }

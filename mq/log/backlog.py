@@ -48,13 +48,18 @@ class Piece(NamedTuple):
 
 
 class Backlog:
-    """What the journal holds of one partition, in the order in which it was written."""
+    """What the journal holds of one partition, in the order in which it was written.
 
-    __slots__ = ("_found", "_numbers", "topic_id")
+    Attributes:
+        synced_end: what is missing below, before the entries or between them, had been synced.
+    """
+
+    __slots__ = ("_found", "_numbers", "synced_end", "topic_id")
 
     def __init__(self, found: Found, topic_id: UUID) -> None:
         self.topic_id = topic_id
         self._found = found
+        self.synced_end = 0
         self._numbers = array("q")  # there may be hundreds of thousands of entries
 
     @property
@@ -62,8 +67,19 @@ class Backlog:
         """Where the oldest entry begins; -1 without any."""
         return self._numbers[0] if self._numbers else -1
 
+    @property
+    def is_all(self) -> bool:
+        """Whether this may be all that there ever was of the partition.
+
+        Behind a gap lies what its own files were synced for, and then their names were as well. In
+        a damaged journal a gap tells nothing.
+        """
+        return self.first_offset == 0 and (self._found.damaged or not self.synced_end)
+
     def add(self, piece: Piece) -> None:
         """Add the next entry."""
+        if piece.first_offset > (self._numbers[1 - len(piece)] if self._numbers else 0):
+            self.synced_end = piece.first_offset
         self._numbers.extend(piece)
 
     def __iter__(self) -> Iterator[Piece]:

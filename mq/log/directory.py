@@ -31,7 +31,7 @@ from mq.log.journal import JOURNAL_BYTES, Journal, remove, sync_all
 from mq.log.loader import LOST_TOPIC_ID, LastStop, Load, create_partition
 from mq.log.partition import METADATA_FILE, Partition
 from mq.log.storage import Storage, storage_errors
-from mq.log.unsynced import sync_together
+from mq.log.unsynced import SyncFailed, sync_together
 from mq.record import TopicPartition
 
 __all__ = ["DataDirectory", "DirectoryInUse"]
@@ -198,7 +198,7 @@ class DataDirectory:
             try:
                 return [self._rename_away(name, "delete") for name in names]
             finally:
-                self._files.sync_directory(self.path)
+                self._sync_names()
 
     def remove(self, path: Path) -> None:
         """Remove what is left of a deleted partition, which may take a while; on any thread.
@@ -221,7 +221,7 @@ class DataDirectory:
         """
         with storage_errors(f"set {name} aside"):
             path = self._rename_away(name, "stray")
-            self._files.sync_directory(self.path)
+            self._sync_names()
             return path
 
     def _rename_away(self, name: TopicPartition, why: str) -> Path:
@@ -232,6 +232,18 @@ class DataDirectory:
         self._files.rename(partition.path, path)
         del self.partitions[name]
         return path
+
+    def _sync_names(self) -> None:
+        """Make renames durable. A failure is final: a crash could put the old in a new one's place.
+
+        Raises:
+            SyncFailed: that.
+        """
+        try:
+            self._files.sync_directory(self.path)
+        except OSError as error:
+            self._storage.crowd.error = SyncFailed(*error.args)
+            raise self._storage.crowd.error from error
 
     def _forget_namesake(self, name: TopicPartition) -> None:
         """Rid the checkpoints of a deleted partition: its offsets must not apply to a new one.
@@ -255,6 +267,8 @@ class DataDirectory:
             ConfigurationError: the disk refuses.
         """
         with _opening(self.path):
+            if self.damaged:  # recovery points beyond the end would vouch for what is to come
+                self._write_checkpoints()
             if self.journal is None:
                 remove(self._files, self.path)
             else:
@@ -433,11 +447,11 @@ class DataDirectory:
     def _make_lost(self, backlogs: Mapping[TopicPartition, Backlog]) -> None:
         """Make directories that were new when the crash took them; the journal has what is in them.
 
-        Where it has only what comes later, the partition was deleted before the crash.
+        Where the journal shows that they were durable, the partition was deleted before the crash.
         """
         for name, entries in backlogs.items():
             path = self.path / str(name)
-            if entries.first_offset == 0 and not self._files.exists(path):
+            if entries.is_all and not self._files.exists(path):
                 self._files.mkdir(path)
                 data = checkpoints.encode_topic_id(entries.topic_id)
                 self._files.sync(self._files.write(path / METADATA_FILE, data))

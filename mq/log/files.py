@@ -37,6 +37,8 @@ BUFFERS_MAX: Final = 1024
 
 SPARE_DESCRIPTORS: Final = 8
 
+_READ_BYTES: Final = 1024 * 1024
+
 # Of the descriptors that a process may have, the log uses this part, and no more than so many: the
 # rest is for connections.
 _SHARE: Final = 4
@@ -172,7 +174,11 @@ class Files:
         """
         written = 0
         if hasattr(os, "RWF_DSYNC"):
-            written = os.pwritev(file.fd, buffers[:BUFFERS_MAX], position, os.RWF_DSYNC)
+            try:
+                written = os.pwritev(file.fd, buffers[:BUFFERS_MAX], position, os.RWF_DSYNC)
+            except OSError as error:  # sandboxes and old kernels know no such flag: nothing is done
+                if error.errno != errno.EOPNOTSUPP:
+                    raise
         if written < sum(map(len, buffers)):
             self.pwrite(file, buffers, position)
             self.sync(file)
@@ -220,7 +226,7 @@ class Files:
         """
         if len(files) + len(directories) > _FEW_FILES and _has_syncfs():
             device = os.fstat(within.fd).st_dev
-            elsewhere = [path for path in directories if os.stat(path).st_dev != device]
+            elsewhere = [path for path in directories if path.stat().st_dev != device]
             if not elsewhere:
                 _syncfs(within.fd)
                 return
@@ -259,9 +265,13 @@ class Files:
     def read(self, path: Path) -> bytes | None:
         """A whole file, or None if there is none."""
         try:
-            return path.read_bytes()
+            file = File(_reserve.open(path, os.O_RDONLY | os.O_CLOEXEC), path)
         except FileNotFoundError:
             return None
+        data = os.read(file.fd, os.fstat(file.fd).st_size)
+        while more := os.read(file.fd, _READ_BYTES):  # it grew, or is more than one read takes
+            data += more
+        return data
 
     def map(self, path: Path) -> Buffer:
         """A whole file to be read at random, paged in as it is touched; empty if there is none."""

@@ -23,7 +23,7 @@ from typing import Final, TypeAlias
 from mq.log.entries import Entry, entry_bytes
 from mq.log.journal import Journal
 from mq.log.partition import Partition
-from mq.log.unsynced import Crowd
+from mq.log.unsynced import Crowd, SyncFailed
 
 __all__ = ["Flusher", "GroupCommit", "Report", "fitting"]
 
@@ -68,6 +68,11 @@ class GroupCommit:
         self._on_checkpoint_due = on_checkpoint_due
         self._bytes = 0
 
+    @property
+    def error(self) -> SyncFailed | None:
+        """A sync that failed, be it one that the owner's thread or a checkpoint had to wait for."""
+        return None if self._crowd is None else self._crowd.error
+
     def run(self, partitions: Iterable[Partition], report: Report) -> None:
         """Make durable what has been appended to these partitions.
 
@@ -75,8 +80,10 @@ class GroupCommit:
             report: called with some of them at a time, as soon as they are durable.
 
         Raises:
-            OSError: a sync failed. Nothing may be committed any more.
+            OSError: a sync failed, now or earlier. Nothing may be committed any more.
         """
+        if self.error is not None:
+            raise self.error
         small: list[tuple[Partition, Entry, int]] = []
         large: list[Partition] = []
         for partition in partitions:

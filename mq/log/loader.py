@@ -19,20 +19,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from mq.log import checkpoints, damage
+from mq.log import bookmarks, checkpoints, damage
 from mq.log.backlog import Backlog
+from mq.log.bookmarks import Bookmark, Bookmarks, CorruptBookmarkError
 from mq.log.catching_up import CatchUp
 from mq.log.config import LogConfig
 from mq.log.epochs import LeaderEpochs
+from mq.log.leftovers import clear_leftovers
 from mq.log.partition import EPOCHS_FILE, METADATA_FILE, Partition
 from mq.log.producers import CorruptSnapshotError, Producers
 from mq.log.recovery import (
     Recovered,
     Replay,
     first_to_verify,
-    interrupted_swaps,
     sort_names,
-    tidy,
 )
 from mq.log.scan import Span, scan
 from mq.log.segment import Segment, file_name
@@ -88,7 +88,9 @@ def create_partition(
     )
     active = Segment.create(files, storage.open_files, path, 0)
     unsynced = Unsynced(storage.crowd, 0, (*made, active.file), (path, path.parent))
-    loaded = Loaded([active], Producers(), epochs, 0, 0, topic_id, Recovered(clean=False), unsynced)
+    marks = Bookmarks(files, path, ())
+    recovered = Recovered(clean=False)
+    loaded = Loaded([active], Producers(), epochs, 0, 0, topic_id, recovered, unsynced, marks)
     return Partition(storage, path, name, config, loaded)
 
 
@@ -134,6 +136,7 @@ class Load:
     log_start: int = 0
     segments: list[Segment] = field(default_factory=list)
     snapshots: list[int] = field(default_factory=list)
+    bookmarks: list[int] = field(default_factory=list)
     epochs: LeaderEpochs = field(default_factory=LeaderEpochs)
     stored_epochs: list[tuple[int, int]] | None = None
     end_offset: int = 0
@@ -143,6 +146,7 @@ class Load:
     batches_behind: bool = False
     replayed_bytes: int = 0
     has_hole: bool = False
+    has_lost_id: bool = False
     set_aside: set[str] = field(default_factory=set)
 
     def run(self) -> None:
@@ -151,10 +155,10 @@ class Load:
         Raises:
             OSError: the disk refuses.
         """
-        self._tidy()
+        names = clear_leftovers(self.storage.files, self.path)
         self._identify()
         self._read_epochs()
-        self._list()
+        self._list(names)
         verify_from = self._open_active()
         clean = verify_from == len(self.segments)
         producers = self._replay(verify_from)
@@ -180,6 +184,7 @@ class Load:
             self.topic_id,
             self._recovered(clean=clean, lost_synced=lost_synced),
             Unsynced(self.storage.crowd, self.end_offset),
+            Bookmarks(self.storage.files, self.path, self.bookmarks),
         )
 
     def finish(self, name: TopicPartition, config: LogConfig) -> Partition:
@@ -231,40 +236,20 @@ class Load:
 
     # --- what is there ---------------------------------------------------------------------------
 
-    def _tidy(self) -> None:
-        """Remove the leftovers of interrupted work; complete an interrupted compaction."""
-        files = self.storage.files
-        names = files.names(self.path)
-        self.set_aside.update(name for name in names if name.endswith(damage.KIND))
-        todo = tidy(names, {base: self._end_of_swap(base) for base in interrupted_swaps(names)})
-        for old in todo.remove:
-            files.unlink(self.path / old)
-        if todo.remove and todo.rename:
-            # Else a crash could keep the new name beside an old one, and no trace of the swap.
-            files.sync_directory(self.path)
-        for old, new in todo.rename:
-            files.rename(self.path / old, self.path / new)
-        if todo.remove or todo.rename:
-            files.sync_directory(self.path)
-
-    def _end_of_swap(self, base: int) -> int:
-        path = self.path / file_name(base, "log.swap")
-        file = self.storage.files.open(path)
-        span = Span(base, 0, self.storage.files.size(path))
-        batches = scan(self.storage.files, file, span, verify=False)
-        return max((header.last_offset + 1 for _, header in batches), default=base)
-
-    def _list(self) -> None:
+    def _list(self, found: list[str]) -> None:
         """Find segments and snapshots; remove segments that were deleted but are still there."""
         files = self.storage.files
-        names = sort_names(files.names(self.path))
+        names = sort_names(found)
+        self.set_aside.update(name for name in found if name.endswith(damage.KIND))
         self.snapshots = names.snapshots
+        self.bookmarks = names.bookmarks
         for orphan in names.orphans:
             files.unlink(self.path / orphan)
         for place, base in enumerate(names.logs):
             segment = self._segment(base)
             if names.logs[place + 1 : place + 2] and (names.logs[place + 1] <= self.log_start):
                 segment.delete()
+                self.directories = [self.path]  # before the checkpoint forgets the log start
             else:
                 self.segments.append(segment)
         begin_max = self.stop.begin_max
@@ -305,7 +290,7 @@ class Load:
         except ValueError:
             if backlog is not None and backlog.first_offset <= self.stop.recovery_point:
                 self.topic_id = backlog.topic_id
-                self.storage.files.replace(path, checkpoints.encode_topic_id(self.topic_id))
+                self.has_lost_id = True
         if self.backlog is not None and self.backlog.topic_id != self.topic_id:
             self.backlog = None  # of a topic that was deleted
 
@@ -329,7 +314,8 @@ class Load:
         segments = self.segments
         clean = verify_from == len(segments)
         limit = self.end_offset if clean else segments[verify_from].base_offset
-        producers, producers_offset = self._read_snapshot(limit)
+        mark = None if clean else self._resume(segments[verify_from])
+        producers, producers_offset = self._read_snapshot(limit) if mark is None else mark.state()
         learned = self.epochs if self.stored_epochs is None else None
         replay = Replay(producers, producers_offset, learned, self.now_ms)
         for place in range(self._first_to_read(verify_from, producers_offset), len(segments)):
@@ -341,7 +327,7 @@ class Load:
             elif not replay.follows(segment.base_offset):
                 self._lose_from(place, replay.end_offset)
                 break
-            elif not self._verify(segment, replay, gapless=segment is segments[-1]):
+            elif not self._verify(segment, replay, mark if place == verify_from else None):
                 self._lose_from(place + 1, replay.end_offset)
                 break
         if not clean:
@@ -351,6 +337,12 @@ class Load:
         return producers
 
     def _catch_up(self, backlog: Backlog, replay: Replay) -> None:
+        if self.has_lost_id:
+            if replay.end_offset < backlog.synced_end:
+                self.topic_id = LOST_TOPIC_ID  # of a namesake: it had more than there is here
+                return
+            data = checkpoints.encode_topic_id(self.topic_id)
+            self.storage.files.replace(self.path / METADATA_FILE, data)
         work = CatchUp(
             self.storage.files, self.path, self.segments, self._create, replay, self.now_ms
         )
@@ -381,23 +373,48 @@ class Load:
                     logger.warning("%s: the snapshot at %d is unusable", self.path.name, offset)
         return Producers(), first
 
+    def _resume(self, segment: Segment) -> Bookmark | None:
+        """Take up the segment of the recovery point where a bookmark below it is, if it can be."""
+        if self.stop.clean or self.stored_epochs is None:
+            return None
+        for offset in reversed(self.bookmarks):
+            if segment.base_offset < offset <= self.stop.recovery_point:
+                data = self.storage.files.read(self.path / file_name(offset, bookmarks.KIND))
+                try:
+                    mark = Bookmark.decode(data or b"")
+                except CorruptBookmarkError:
+                    continue  # it is never synced
+                if mark.end_offset == offset and segment.resume(mark):
+                    return mark
+        return None
+
     def _pass(self, segment: Segment, replay: Replay) -> None:
         for position, header in segment.scan():
             self.scanned_bytes += header.length
             replay.accept(header, _control(segment, position, header), gapless=False)
 
-    def _verify(self, segment: Segment, replay: Replay, *, gapless: bool) -> bool:
-        """Index a segment anew up to the first batch that is damaged; whether there was none."""
-        size = segment.size
-        span = Span(segment.base_offset, 0, size)
-        segment.clear()
-        for position, header in scan(self.storage.files, segment.file, span, verify=True):
+    def _verify(self, segment: Segment, replay: Replay, mark: Bookmark | None) -> bool:
+        """Index a segment up to the first batch that is damaged; whether there was none.
+
+        Args:
+            mark: where the segment has been taken up, if not at its start.
+        """
+        files, gapless = self.storage.files, segment is self.segments[-1]
+        size = files.size(segment.path("log"))
+        if mark is None:
+            segment.clear()
+        else:
+            replay.end_offset = mark.end_offset
+        begin = segment.size
+        span = Span(segment.base_offset, begin, size)
+        trusted = 0 if self.stop.clean else self.stop.recovery_point  # else one word was broken
+        for position, header in scan(files, segment.file, span, verify=True, trusted=trusted):
             if not replay.accept(header, _control(segment, position, header), gapless=gapless):
                 break
             segment.add(header.last_offset, header.max_timestamp, header.length, self.now_ms)
             if replay.aborted is not None:
                 segment.abort(replay.aborted)
-        self.scanned_bytes += segment.size
+        self.scanned_bytes += segment.size - begin
         if segment.size == size:
             return True
         self._cut(segment, size, replay.end_offset)
@@ -451,23 +468,33 @@ class Load:
     # --- what is left ----------------------------------------------------------------------------
 
     def _remove_snapshots(self) -> None:
-        """Keep the snapshots where segments begin, and the newest; none of a lost future."""
+        """Keep the snapshots where segments begin, and the newest; none of a lost future.
+
+        And keep the bookmarks of the active segment.
+        """
         known = [offset for offset in self.snapshots if offset <= self.end_offset]
         keep = {segment.base_offset for segment in self.segments} | set(known[-1:])
         for offset in self.snapshots:
             if offset not in keep:
                 self.storage.files.unlink(self.path / file_name(offset, "snapshot"))
+        begin, marks = self.segments[-1].base_offset, self.bookmarks
+        self.bookmarks = [offset for offset in marks if begin < offset <= self.end_offset]
+        for offset in set(marks) - set(self.bookmarks):
+            self.storage.files.unlink(self.path / file_name(offset, bookmarks.KIND))
 
     def _make_durable(self, verify_from: int) -> None:
         """Have synced what was scanned, the indexes of its sealed segments, and the names."""
         active = self.segments[-1]
         active.activate(self.now_ms)
         self.unsynced.append(active.path("log"))
+        metadata = self.path / METADATA_FILE
+        if self.storage.files.exists(metadata):  # whose first sync the process may not have lived
+            self.unsynced.append(metadata)
         for segment in self.segments[verify_from:-1]:
             written = segment.write_indexes()
             self.unsynced += (segment.path("log"), *(file.path for file in written))
             segment.seal()
-        self.directories.append(self.path)
+        self.directories = [self.path]
 
 
 def _control(segment: Segment, position: int, header: BatchHeader) -> bytes | None:

@@ -14,6 +14,7 @@ told in ``loader``.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -32,7 +33,7 @@ from mq.log.transactions import Marker, Transactions
 from mq.log.unsynced import Taken, Unsynced
 from mq.log.validation import admit
 from mq.record import TopicPartition
-from mq.wire.batch import NO_TIMESTAMP, BatchHeader, Buffer, whole_bytes
+from mq.wire.batch import NO_TIMESTAMP, BatchHeader, Buffer, sound_bytes
 from mq.wire.batch import batches as batches_in
 
 __all__ = ["EPOCHS_FILE", "METADATA_FILE", "Appended", "Partition"]
@@ -41,6 +42,9 @@ METADATA_FILE: Final = "partition.metadata"
 EPOCHS_FILE: Final = "leader-epoch-checkpoint"
 
 PRODUCER_ID_EXPIRATION_MS: Final = 24 * 60 * 60 * 1000  # producer.id.expiration.ms of Kafka
+
+
+logger = logging.getLogger(__name__)
 
 
 class Partition:
@@ -77,6 +81,8 @@ class Partition:
         self._files = storage.files
         self._segments = Segments(storage.files, storage.open_files, path, loaded.segments)
         self._unsynced = loaded.unsynced
+        self._bookmarks = loaded.bookmarks
+        self._bookmarks.wait(self._segments.active.size, config.index_interval_bytes)
         # The log end that indexes and a snapshot on the disk stand for, while nothing is rolled.
         self._closed_at = loaded.log_end_offset if loaded.recovered.clean else -1
 
@@ -181,6 +187,8 @@ class Partition:
         self._record(batches, headers, append_time, now_ms)
         if self.durable:
             self._unsynced.write(self._segments.active.file, end_offset, buffers, len(batches))
+            if self._segments.active.size >= self._bookmarks.due_at:
+                self._bookmark()
         else:
             self.high_watermark = end_offset
         return Appended(base_offset, end_offset - 1, append_time, self.log_start_offset, False)
@@ -203,6 +211,17 @@ class Partition:
             offset, position = last_offset + 1, position + header.length
         self.log_end_offset = offset
 
+    def _bookmark(self) -> None:
+        """Let a start after a crash go on from here; where there is no bookmark it reads more."""
+        active = self._segments.active
+        self._bookmarks.wait(active.size, self.config.index_interval_bytes)
+        if self._bookmarks.may_write(self.checkpointed_offset):
+            mark = active.bookmark(self.log_end_offset, self.producers.encode())
+            try:
+                self._bookmarks.write(mark)
+            except OSError as error:
+                logger.warning("no bookmark for %s: %s", self.topic_partition, error)
+
     def roll(self) -> None:
         """Seal the active segment and begin the next one; the next sync makes both durable.
 
@@ -216,6 +235,7 @@ class Partition:
             sealed = self._segments.active.file
             written = self._segments.roll(base, self.producers.encode())
         self._unsynced.roll((sealed, *written, self._segments.active.file), self.path, base)
+        self._bookmarks.wait(0, self.config.index_interval_bytes)
         self._closed_at = -1
 
     # --- sync ------------------------------------------------------------------------------------
@@ -305,14 +325,16 @@ class Partition:
     def read_batches(self, offset: int, max_bytes: int) -> bytes:
         """Whole batches from ``offset`` on, synced or not; none at the end of the log.
 
+        What lies below the recovery point was read by no start, so all checksums are checked here.
+
         Raises:
-            KafkaError: as ``read``.
+            KafkaError: as ``read``; CORRUPT_MESSAGE if the first batch is damaged.
         """
         found = self.read(offset, max_bytes, upto=self.log_end_offset)
         if found is None:
             return b""
         data = self._files.pread(found.keep, found.size, found.position)
-        return data[: whole_bytes(data)]
+        return data[: sound_bytes(data)]
 
     # --- offsets by time and by epoch ------------------------------------------------------------
 

@@ -1,16 +1,18 @@
 """What a start has to repair, decided from names and headers alone.
 
 After a stop in order nothing is repaired. After a crash, what lies above the recovery point may be
-torn: it is scanned, and cut where the first batch is missing, damaged or out of place. Nothing
-beyond a hole survives: a segment that does not begin where the one before ends goes, and all after
-it. That is safe because nothing above the recovery point can be followed by something that was
-acknowledged unless everything between was synced as well; and it never hits compacted segments,
-since compaction keeps segments end to end and works below the recovery point only.
+torn: it is scanned, and cut where the first batch is missing, damaged or out of place. What lies
+below had been synced, so that nobody looks at its checksums: a start reads the headers there, in
+the segment of the recovery point and from a bookmark on if there is one, to index them.
+
+Nothing beyond a hole survives: a segment that does not begin where the one before ends goes, and
+all after it. That is safe because nothing above the recovery point can be followed by something
+that was acknowledged unless everything between was synced as well; and it never hits compacted
+segments, since compaction keeps segments end to end and works below the recovery point only.
 
 A cut below the recovery point, or after a stop in order, is no work of a crash: what it takes had
 been synced, and is kept beside the log as ``<base offset>.log.damaged`` (see ``damage``) for a
-human to look at. The scan begins with the segment of the recovery point, so that it finds rot in
-that one; rot in older segments takes nothing, and is told to who reads it.
+human to look at. Rot in what a start does not look at takes nothing, and is told to who reads it.
 
 Pure: the loader reads names and batches and does what is decided here.
 """
@@ -38,7 +40,7 @@ __all__ = [
     "tidy",
 ]
 
-_NAME: Final = re.compile(r"(\d{20})\.(log|index|timeindex|txnindex|snapshot)(?:\.(\w+))?")
+_NAME: Final = re.compile(r"(\d{20})\.(log|index|timeindex|txnindex|snapshot|bookmark)(?:\.(\w+))?")
 
 
 class Recovered(NamedTuple):
@@ -71,11 +73,12 @@ class Recovered(NamedTuple):
 
 
 class Names(NamedTuple):
-    """A partition's files: offsets of logs and snapshots, rising, and indexes without a log."""
+    """A partition's files: offsets of those of a kind, rising, and indexes without a log."""
 
     logs: list[int]
     snapshots: list[int]
     orphans: list[str]
+    bookmarks: list[int]
 
 
 class Tidying(NamedTuple):
@@ -87,7 +90,7 @@ class Tidying(NamedTuple):
 
 def sort_names(names: Iterable[str]) -> Names:
     """Sort the names in a tidied directory."""
-    kinds: dict[str, list[int]] = {"log": [], "snapshot": []}
+    kinds: dict[str, list[int]] = {"log": [], "snapshot": [], "bookmark": []}
     others: list[tuple[int, str]] = []
     for name in names:
         if (match := _NAME.fullmatch(name)) and not match[3]:
@@ -97,7 +100,9 @@ def sort_names(names: Iterable[str]) -> Names:
                 others.append((int(match[1]), name))
     logs = set(kinds["log"])
     orphans = [name for offset, name in others if offset not in logs]
-    return Names(sorted(logs), sorted(kinds["snapshot"]), sorted(orphans))
+    return Names(
+        sorted(logs), sorted(kinds["snapshot"]), sorted(orphans), sorted(kinds["bookmark"])
+    )
 
 
 def interrupted_swaps(names: Iterable[str]) -> list[int]:

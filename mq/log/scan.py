@@ -31,11 +31,18 @@ class Span(NamedTuple):
 
 
 def scan(
-    files: Files, file: File, span: Span, *, verify: bool, chunk: int = SCAN_BYTES
+    files: Files,
+    file: File,
+    span: Span,
+    *,
+    verify: bool,
+    trusted: int = 0,
+    chunk: int = SCAN_BYTES,
 ) -> Iterator[tuple[int, BatchHeader]]:
     """Place and header of each whole batch in a stretch of a log file.
 
-    Ends early at what cannot be the next batch; with ``verify`` also at a wrong checksum.
+    Ends early at what cannot be the next batch; with ``verify`` also at a wrong checksum, but for
+    batches that lie below the offset ``trusted``.
     """
     lowest, position, end = span
     start, data = position, b""
@@ -50,7 +57,7 @@ def scan(
             and header.last_offset - span.base_offset <= RELATIVE_OFFSET_MAX
         ):
             return
-        if verify:
+        if verify and header.last_offset >= trusted:
             if position + header.length > start + len(data):
                 length = min(max(chunk, header.length), end - position)
                 start, data = position, files.pread(file, length, position)

@@ -21,8 +21,9 @@ from typing import Final
 from weakref import ref
 
 from mq.errors import ErrorCode, KafkaError
+from mq.log.bookmarks import Bookmark
 from mq.log.config import LogConfig
-from mq.log.files import File, Files, OpenFiles
+from mq.log.files import Buffer, File, Files, OpenFiles
 from mq.log.index import (
     NO_TIMESTAMP,
     RELATIVE_OFFSET_MAX,
@@ -222,26 +223,71 @@ class Segment:
         if not aborted.fits(self.base_offset):
             return None
         growing = GrowingIndexes(self.base_offset)
-        offsets = growing.offsets = OffsetIndex(self.base_offset, bytearray(stored[0]))
-        times = growing.times = TimeIndex(self.base_offset, bytearray(stored[1]))
-        if not (offsets.fits(self.size) and times.fits()):
+        growing.offsets = OffsetIndex(self.base_offset, bytearray(stored[0]))
+        growing.times = TimeIndex(self.base_offset, bytearray(stored[1]))
+        growing.latest = growing.times.last
+        end_offset = self._check_end(growing, self.size, verify=True)
+        if end_offset is not None:
+            self._take_over(growing, aborted, self.size)
+        return end_offset
+
+    def resume(self, mark: Bookmark) -> bool:
+        """Be the segment that a bookmark tells of, if the log agrees with it; whether it does."""
+        growing = GrowingIndexes(self.base_offset)
+        growing.offsets = OffsetIndex(self.base_offset, bytearray(mark.offsets))
+        growing.times = TimeIndex(self.base_offset, bytearray(mark.times))
+        growing.latest = mark.latest
+        aborted = AbortedIndex(bytearray(mark.aborted))
+        if (
+            mark.base_offset != self.base_offset
+            or mark.position > self.size
+            or not aborted.fits(self.base_offset)
+            or self._check_end(growing, mark.position, verify=False) != mark.end_offset
+        ):
+            return False
+        self._take_over(growing, aborted, mark.position)
+        growing.bytes_since_entry = mark.bytes_since_entry
+        return True
+
+    def bookmark(self, end_offset: int, producers: Buffer) -> Bookmark:
+        """What to know of the active segment, which ends at ``end_offset``, to go on from there."""
+        growing = self._growing
+        assert growing is not None
+        aborted = b"" if self._aborted is None else self._aborted.data
+        return Bookmark(
+            self.base_offset,
+            end_offset,
+            self.size,
+            growing.latest,
+            growing.bytes_since_entry,
+            growing.offsets.data,
+            growing.times.data,
+            aborted,
+            producers,
+        )
+
+    def _check_end(self, growing: GrowingIndexes, size: int, *, verify: bool) -> int | None:
+        """The offset at ``size``; None if the log does not lead there from the last entry."""
+        offsets = growing.offsets
+        if not (offsets.fits(size) and growing.times.fits()):
             return None
-        growing.latest = times.last
         offset, begin = offsets[len(offsets) - 1] if len(offsets) else (None, 0)
         end, end_offset = begin, self.base_offset
-        for position, header in self.scan(begin, verify=True):
+        span = Span(self.base_offset, begin, size)
+        for position, header in scan(self._files, self.file, span, verify=verify):
             if position == begin and offset not in (None, header.last_offset):
                 return None
             if header.max_timestamp > growing.latest[0]:
                 return None  # the last entry was not forced: this index is an older one
             end, end_offset = position + header.length, header.last_offset + 1
-        if end != self.size:
-            return None
-        growing.bytes_since_entry = self.size - begin
+        growing.bytes_since_entry = size - begin
+        return end_offset if end == size else None
+
+    def _take_over(self, growing: GrowingIndexes, aborted: AbortedIndex, size: int) -> None:
         self._growing, self._aborted = growing, aborted
-        if self.size:
+        self.size = size
+        if size:
             self._first_timestamp = read_header(self.read(0, HEADER_BYTES)).max_timestamp
-        return end_offset
 
     # --- finding ---------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from mq.errors import ErrorCode, KafkaError
+from mq.log.bookmarks import Bookmarks
 from mq.log.epochs import LeaderEpochs
 from mq.log.files import Files, OpenFiles
 from mq.log.producers import Producers
@@ -55,6 +56,7 @@ class Loaded:
     topic_id: uuid.UUID
     recovered: Recovered
     unsynced: Unsynced
+    bookmarks: Bookmarks
 
 
 def storage_error(doing: str, error: OSError) -> KafkaError:

@@ -27,6 +27,9 @@ __all__ = ["ENTRY_BYTES_MAX", "Crowd", "SyncFailed", "Taken", "Unsynced", "sync_
 # that goes through it is written twice.
 ENTRY_BYTES_MAX: Final = 128 * 1024
 
+# So much is kept in memory for the journal, of all partitions together: about what its files hold.
+KEPT_BYTES_MAX: Final = 32 * 1024 * 1024
+
 
 class SyncFailed(OSError):
     """A sync failed, and nobody knows what is on the disk.
@@ -50,9 +53,17 @@ class Crowd:
 
     The owner's thread may bring them to ``limit`` files; whoever commits groups brings them down
     again.
+
+    Attributes:
+        error: the sync of one of them that failed, on whatever thread: there is no going on.
+        kept, taken: how many bytes were ever kept in memory for a group commit (as the owner's
+            thread counts), and how many of them it has taken (as its own thread does).
     """
 
     def __init__(self, files: Files, limit: int) -> None:
+        self.error: SyncFailed | None = None
+        self.kept = 0
+        self.taken = 0
         self._files = files
         self._limit = limit
         self._lock = threading.Lock()  # around all changes of what is below
@@ -169,11 +180,13 @@ class Unsynced:
         """Batches of ``size`` bytes, up to ``end_offset``, were written to the active ``file``."""
         with self._lock:
             self._end = end_offset
-            self._size += size
-            if self._size > ENTRY_BYTES_MAX:
-                self._batches = None
-            elif self._batches is not None:
+            if self._batches is not None:
                 self._batches += batches
+                self._crowd.kept += size
+            self._size += size
+            held = self._crowd.kept - self._crowd.taken
+            if self._size > ENTRY_BYTES_MAX or held > KEPT_BYTES_MAX:
+                self._drop()
             if file not in self._files:
                 self._files[file] = None
                 self._crowd.enter(self, 1)
@@ -198,6 +211,14 @@ class Unsynced:
     def abandon(self) -> None:
         """The files are about to go: from now on there is nothing to sync."""
         self._abandoned = True
+        with self._lock:
+            self._drop()
+
+    def _drop(self) -> None:
+        """Keep nothing for the journal until the next group commit; the lock is held."""
+        if self._batches is not None:
+            self._crowd.kept -= self._size
+            self._batches = None
 
     # --- other threads ---------------------------------------------------------------------------
 
@@ -205,6 +226,8 @@ class Unsynced:
         """What was appended since the last time; the caller makes it durable."""
         with self._lock:
             taken = Taken(self._first, self._end, self._size, self._batches)
+            if self._batches is not None:
+                self._crowd.taken += self._size
             self._first, self._size, self._batches = self._end, 0, []
         return taken
 
@@ -246,7 +269,7 @@ class Unsynced:
         except OSError as error:
             # The directory may have been renamed under our hands.
             if not (self._abandoned and isinstance(error, FileNotFoundError)):
-                self._error = SyncFailed(*error.args)
+                self._error = self._crowd.error = SyncFailed(*error.args)
                 raise self._error from error
 
 

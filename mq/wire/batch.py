@@ -44,7 +44,7 @@ __all__ = [
     "rewrite",
     "stamp",
     "stamp_append_time",
-    "whole_bytes",
+    "sound_bytes",
 ]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -63,7 +63,7 @@ DELETE_HORIZON: Final = 0x40
 _HEAD: Final = struct.Struct(">qiibI")
 _TAIL: Final = struct.Struct(">hiqqqhii")
 _HEADER: Final = struct.Struct(">qiibIhiqqqhii")
-_LENGTH: Final = struct.Struct(">8xi")
+_LENGTH_AND_CRC: Final = struct.Struct(">8xi5xI")
 _SUMMED: Final = _HEAD.size  # the checksum covers everything from the attributes on
 _UNCOUNTED: Final = 12  # the length field does not count itself nor the base offset
 
@@ -202,19 +202,21 @@ def batches(buffer: Buffer, position: int = 0) -> Iterator[tuple[int, BatchHeade
         position += header.length
 
 
-def whole_bytes(buffer: Buffer) -> int:
-    """Where the last whole batch ends, as :func:`batches` would find it.
+def sound_bytes(buffer: Buffer) -> int:
+    """Where the last of the batches ends that lie whole in ``buffer`` and have a right checksum.
 
     Raises:
-        KafkaError: a batch claims less than a header (``CORRUPT_MESSAGE``).
+        KafkaError: the first one is damaged (``CORRUPT_MESSAGE``).
     """
     position, end = 0, len(buffer)
     while end - position >= HEADER_BYTES:
-        length: int = _LENGTH.unpack_from(buffer, position)[0] + _UNCOUNTED
-        if length < HEADER_BYTES:
-            text = f"a batch claims {length} bytes"
-            raise KafkaError(ErrorCode.CORRUPT_MESSAGE, text)
-        if length > end - position:
+        length, crc = _LENGTH_AND_CRC.unpack_from(buffer, position)
+        length += _UNCOUNTED
+        if HEADER_BYTES <= length and end - position < length:
+            break
+        if length < HEADER_BYTES or _checksum(buffer, position, length) != crc:
+            if position == 0:
+                raise KafkaError(ErrorCode.CORRUPT_MESSAGE, "the checksum of a batch is wrong")
             break
         position += length
     return position

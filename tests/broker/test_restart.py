@@ -263,6 +263,23 @@ def test_damage_to_what_was_synced_is_refused_at_every_start(start_broker, conne
     assert (tmp_path / "data" / "t-0" / "00000000000000000000.log").stat().st_size > 0
 
 
+@pytest.mark.parametrize("clean", [True, False])
+def test_a_damaged_id_of_the_metadata_log_deletes_nothing(start_broker, connect, tmp_path, clean):
+    broker = start_broker()
+    client = connect(broker)
+    client.create("t")
+    client.produce("t", b"a")
+    broker.stop(clean=clean)
+    metadata = tmp_path / "data" / "__cluster_metadata-0" / "partition.metadata"
+    assert metadata.read_bytes().endswith(b"AAAAQ")
+    metadata.write_bytes(metadata.read_bytes()[:-5] + b"CAAAQ")  # one bit
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match=r"partition\.metadata is damaged.* remove"):
+            start_over(tmp_path / "data")
+    metadata.unlink()
+    assert connect(start_broker()).produce("t", b"b").base_offset == 1
+
+
 def test_records_without_a_metadata_log_are_refused(start_broker, connect, tmp_path):
     broker = start_broker()
     client = connect(broker)

@@ -35,7 +35,7 @@ from mq.wire.messages.incremental_alter_configs import (
 from mq.wire.messages.incremental_alter_configs import IncrementalAlterConfigsRequest
 from mq.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
 
-TOPIC, BROKER, BROKER_LOGGER = 2, 4, 8
+TOPIC, BROKER, BROKER_LOGGER, GROUP = 2, 4, 8, 32
 
 
 def metadata(client, *names, version=12, **options):
@@ -300,6 +300,8 @@ def test_the_broker_describes_itself(client):
     configs = {c.name: c for c in describe(client, BROKER, "1").configs}
     assert configs["inter.broker.protocol.version"].value
     assert configs["num.partitions"].value == "8"
+    assert configs["log.retention.ms"].value == "604800000"
+    assert configs["group.max.session.timeout.ms"].value == "1800000"
     assert all(config.read_only for config in configs.values())
 
 
@@ -307,6 +309,10 @@ def test_the_broker_describes_itself(client):
     ("kind", "name", "code"),
     [
         (TOPIC, "unknown", ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
+        (TOPIC, "__cluster_metadata", ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
+        (TOPIC, "", ErrorCode.INVALID_TOPIC_EXCEPTION),
+        (TOPIC, "a/b", ErrorCode.INVALID_TOPIC_EXCEPTION),
+        (GROUP, "", ErrorCode.INVALID_REQUEST),
         (BROKER, "2", ErrorCode.INVALID_REQUEST),
         (BROKER_LOGGER, "1", ErrorCode.INVALID_REQUEST),
     ],

@@ -38,7 +38,6 @@ class FastFiles(Files):
         if not path.is_dir():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
-
     def sync_all(
         self, within: File, files: Collection[File | Path], directories: Collection[Path]
     ) -> None:

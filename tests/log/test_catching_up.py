@@ -14,6 +14,7 @@ from mq.log.directory import DataDirectory
 from mq.log.files import Files
 from mq.log.flusher import GroupCommit
 from mq.log.journal import JOURNAL_FILES
+from mq.log.loader import LOST_TOPIC_ID
 from mq.log.partition import Partition
 from mq.record import TopicPartition
 from mq.wire.batch import Producer, batches
@@ -201,6 +202,33 @@ def test_what_is_left_of_a_deleted_topic_is_not_made_again(lives: Lives, batch: 
     assert lives.directory is not None
     lives.directory.delete_partition(NAME)
     assert lives.begin().partitions == {}
+
+
+def test_a_deleted_topic_that_was_synced_in_between_is_not_taken_for_a_damaged_one(
+    lives: Lives, batch: Batch
+) -> None:
+    partition = lives.create()
+    lives.publish(partition, batch(), batch(value=bytes(200_000)), batch())
+    assert partition.recovery_point == 2
+    assert lives.directory is not None
+    lives.directory.delete_partition(NAME)
+    directory = lives.begin()
+    assert directory.partitions == {}
+    assert directory.damaged == set()
+
+
+def test_a_namesake_that_has_no_id_yet_is_not_taken_for_a_damaged_topic(
+    lives: Lives, batch: Batch
+) -> None:
+    partition = lives.create()
+    lives.publish(partition, batch(), batch(value=bytes(200_000)), batch())
+    assert lives.directory is not None
+    lives.directory.delete_partition(NAME)
+    (lives.path / str(NAME)).mkdir()  # and then the power went
+    directory = lives.begin()
+    assert directory.partitions[NAME].topic_id == LOST_TOPIC_ID
+    assert directory.partitions[NAME].log_end_offset == 0
+    assert directory.damaged == set()
 
 
 # --- damage --------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from mq.log.config import LogConfig
 from mq.log.directory import DataDirectory
 from mq.log.files import Files
 from mq.log.loader import LOST_TOPIC_ID
+from mq.log.unsynced import SyncFailed
 from mq.record import TopicPartition
 from mq.wire.batch import Producer
 
@@ -392,6 +393,20 @@ def test_a_partition_whose_deletion_failed_can_be_deleted_again(
     directory.delete_partition(NAME)
     assert directory.partitions == {}
     assert not [name for name in names(directory.path) if name.startswith("orders")]
+
+
+def test_after_a_deletion_that_may_not_be_durable_nothing_is_committed(
+    open_directory: Open, faulty: Any
+) -> None:
+    directory = open_directory(files=faulty)
+    commit = directory.group_commit()
+    directory.create_partition(*NAME, TOPIC_ID, LogConfig())
+    faulty.faults = {"sync_directory": directory.path.name}
+    with pytest.raises(KafkaError) as refused:
+        directory.delete_partition(NAME)
+    assert refused.value.code == ErrorCode.KAFKA_STORAGE_ERROR
+    with pytest.raises(SyncFailed):
+        commit.run([], lambda _: None)
 
 
 def test_a_deletion_that_a_crash_interrupted_is_completed(

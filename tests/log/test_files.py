@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -49,6 +50,27 @@ def test_a_write_that_goes_nowhere_fails(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "pwritev", lambda fd, data, at: 0)
     with pytest.raises(OSError, match="No space"):
         files.pwrite(file, [b"a", b"b"], 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "RWF_DSYNC"), reason="the system has no such flag")
+def test_where_no_call_writes_and_syncs_at_once_there_are_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    real = os.pwritev
+
+    def refusing(fd: int, data: list[bytes], at: int, flags: int = 0) -> int:
+        if flags:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        calls.append("write")
+        return real(fd, data, at)
+
+    monkeypatch.setattr(os, "pwritev", refusing)
+    monkeypatch.setattr(os, "fdatasync", lambda fd: calls.append("sync"))
+    files = Files()
+    files.write_through(files.open(tmp_path / "a", create=True), (b"ab", b"c"), 0)
+    assert calls == ["write", "sync"]
+    assert (tmp_path / "a").read_bytes() == b"abc"
 
 
 @given(st.lists(st.binary(max_size=5), max_size=6), st.integers(0, 30))

@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mq.errors import KafkaError
+from mq.log import unsynced
 from mq.log.config import LogConfig
 from mq.log.directory import DataDirectory
 from mq.log.entries import BLOCK_BYTES
@@ -141,6 +143,27 @@ def test_many_appends_and_rolls_beside_the_thread_are_all_reported(
     assert offsets[-1] == 500
 
 
+def test_what_all_partitions_keep_for_the_next_group_is_bounded(
+    tmp_path: Path, fast_files: type[Files], batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = len(batch())
+    monkeypatch.setattr(unsynced, "KEPT_BYTES_MAX", 3 * size)
+    directory = DataDirectory.open(tmp_path / "data", now_ms=NOW, files=fast_files())
+    partitions = created(directory, 5)
+    for _ in range(3):
+        for partition in partitions[:4]:
+            partition.append(batch(), now_ms=NOW)
+        kept = [partition.take().batches for partition in partitions[:4]]
+        assert [each is not None for each in kept] == [True, True, True, False]
+    for partition in partitions[1:3]:
+        partition.append(batch(), now_ms=NOW)
+    directory.delete_partition(partitions[1].topic_partition)  # what it kept counts no longer
+    partitions[3].append(batch(), now_ms=NOW)
+    partitions[4].append(batch(), now_ms=NOW)
+    assert None not in [partition.take().batches for partition in partitions[2:]]
+    directory.abandon()
+
+
 # --- the journal ---------------------------------------------------------------------------------
 
 
@@ -218,6 +241,25 @@ def test_a_sync_that_failed_reports_nothing(
     reports: list[list[tuple[Partition, int]]] = []
     with pytest.raises(OSError, match="No space"):
         commit.run([partition], reports.append)
+    assert reports == []
+
+
+def test_a_sync_that_failed_on_another_thread_is_final_for_all_partitions(
+    directory: DataDirectory, faulty: Any, batch: Batch
+) -> None:
+    commit = directory.group_commit()
+    directory.prepare()
+    one, two = created(directory, 2)
+    for partition in (one, two):
+        partition.append(batch(), now_ms=NOW)
+    faulty.faults = {"sync_directory": "orders-0"}
+    with pytest.raises(KafkaError, match="cannot roll orders-0"):
+        one.roll()
+    faulty.faults = {}
+    assert isinstance(commit.error, SyncFailed)
+    reports: list[list[tuple[Partition, int]]] = []
+    with pytest.raises(SyncFailed):
+        commit.run([two], reports.append)
     assert reports == []
 
 

@@ -232,7 +232,7 @@ def test_damage_below_the_recovery_point_takes_nothing(
     again = rig.load(recovery_point=8)
     assert (again.log_start_offset, again.log_end_offset) == (0, 10)
     assert again.recovered.truncated_bytes == 0
-    assert len(everything(again)) == len(whole)
+    assert again.size == len(whole)  # whoever reads the damage is told
 
 
 @pytest.mark.parametrize("clean", [True, False])

@@ -169,14 +169,14 @@ def uses_a_generation_again(patch: Patch) -> None:
 
 @caught_in("topics")
 def replays_a_deleted_topic(patch: Patch) -> None:
-    real = loader._Load._identify
+    real = loader.Load._identify
 
-    def identify(load: loader._Load) -> None:
+    def identify(load: loader.Load) -> None:
         entries = load.backlog
         real(load)
         load.backlog = entries
 
-    patch.setattr(loader._Load, "_identify", identify)
+    patch.setattr(loader.Load, "_identify", identify)
 
 
 @caught_in("rolling")
@@ -212,13 +212,13 @@ def leaves_a_torn_tail(patch: Patch) -> None:
 
 @caught_in("rolling")
 def does_not_sync_what_it_recovered(patch: Patch) -> None:
-    patch.setattr(loader._Load, "_make_durable", lambda load, verify_from: None)
+    patch.setattr(loader.Load, "_make_durable", lambda load, verify_from: None)
 
 
 @caught_in("rolling")
 def trusts_a_snapshot_newer_than_the_log(patch: Patch) -> None:
-    real = loader._Load._read_snapshot
-    patch.setattr(loader._Load, "_read_snapshot", lambda load, limit: real(load, 1 << 60))
+    real = loader.Load._read_snapshot
+    patch.setattr(loader.Load, "_read_snapshot", lambda load, limit: real(load, 1 << 60))
 
 
 @caught_in("durability os")

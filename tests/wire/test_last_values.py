@@ -15,7 +15,7 @@ from mq.wire.batch import (
     batches,
     decode_batch,
     encode_batch,
-    whole_bytes,
+    sound_bytes,
 )
 from mq.wire.last_values import LastValues
 
@@ -75,11 +75,14 @@ def test_the_whole_batches_of_a_log_that_is_cut_off(contents, missing):
     data, _ = log_of(contents)
     data = data[: max(0, len(data) - missing)]
     ends = [position + header.length for position, header in batches(data)]
-    assert whole_bytes(data) == (ends[-1] if ends else 0)
+    assert sound_bytes(data) == (ends[-1] if ends else 0)
 
 
-def test_a_batch_that_claims_less_than_a_header_is_corrupt():
-    data = bytearray(encode_batch([BatchRecord(b"a", b"1")]))
-    data[8:12] = (10).to_bytes(4, "big")
-    with pytest.raises(KafkaError, match="claims 22 bytes"):
-        whole_bytes(data)
+@pytest.mark.parametrize("place", [11, 40, -1])
+def test_damage_is_told_of_the_first_batch_and_ends_what_lies_before(place):
+    sound = encode_batch([BatchRecord(b"a", b"1")])
+    damaged = bytearray(sound)
+    damaged[place] ^= 1
+    assert sound_bytes(sound + damaged + sound) == len(sound)
+    with pytest.raises(KafkaError, match="CORRUPT_MESSAGE"):
+        sound_bytes(bytes(damaged) + sound)

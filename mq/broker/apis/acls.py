@@ -1,9 +1,8 @@
 """DescribeAcls (29), CreateAcls (30), DeleteAcls (31), versions 1-3: who may do what.
 
-Nobody is refused anything, and a rule that nobody obeys must not look like one: all three say
-SECURITY_DISABLED, as Kafka does without an authorizer.
+Nobody is refused anything, and a rule that nobody obeys must not look like one.
 
-Left out: everything else.
+Left out: rules; all three say SECURITY_DISABLED, as Kafka does without an authorizer.
 """
 
 from __future__ import annotations

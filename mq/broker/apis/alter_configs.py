@@ -3,6 +3,8 @@
 What is not named goes back to its default, which is why IncrementalAlterConfigs exists. Settings of
 the broker are fixed for the life of the process: changing them is refused as Kafka refuses it for
 its read-only ones.
+
+Left out: broker loggers, groups and client metrics, which have no settings of their own here.
 """
 
 from __future__ import annotations

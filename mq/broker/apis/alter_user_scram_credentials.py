@@ -6,7 +6,7 @@ does not concern the others. Left out: asking anybody for a password.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from mq.broker.call import Call
 from mq.errors import ErrorCode, KafkaError
@@ -24,21 +24,23 @@ if TYPE_CHECKING:
 
 __all__ = ["handle"]
 
+_Change: TypeAlias = ScramCredentialDeletion | ScramCredentialUpsertion
+
 
 def handle(broker: Broker, call: Call[AlterUserScramCredentialsRequest]) -> None:
-    request = call.request
     records: dict[str, Message] = {}
     results: dict[str, AlterUserScramCredentialsResult] = {}
-    for change in (*request.deletions, *request.upsertions):
+    changes: list[_Change] = [*call.request.deletions, *call.request.upsertions]
+    for change in changes:
         user = change.name
-        result = results.get(user)
+        again = user in results
+        result = results.setdefault(user, AlterUserScramCredentialsResult(user, error_message=None))
+        if result.error_code:
+            continue
         try:
-            if result is None:
-                result = AlterUserScramCredentialsResult(user, error_message=None)
-                results[user] = result
-                records[user] = _record(broker, change)
-            elif not result.error_code:
+            if again:
                 raise KafkaError(ErrorCode.DUPLICATE_RESOURCE, "A user can be altered only once.")
+            records[user] = _record(broker, change)
         except KafkaError as error:
             result.error_code, result.error_message = error.code, error.message
             records.pop(user, None)
@@ -48,7 +50,7 @@ def handle(broker: Broker, call: Call[AlterUserScramCredentialsRequest]) -> None
     )
 
 
-def _record(broker: Broker, change: ScramCredentialDeletion | ScramCredentialUpsertion) -> Message:
+def _record(broker: Broker, change: _Change) -> Message:
     credentials = broker.catalog.credentials
     if isinstance(change, ScramCredentialDeletion):
         return credentials.remove(change.name, change.mechanism)

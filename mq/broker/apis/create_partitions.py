@@ -1,4 +1,7 @@
-"""CreatePartitions (37), versions 0-3: give topics more partitions."""
+"""CreatePartitions (37), versions 0-3: give topics more partitions.
+
+Left out: nothing.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@ All topics of a request that can be made are made in one batch of the metadata l
 why not. A number of partitions of -1 means the broker's default (KIP-464), an explicit assignment
 may name only this node. Topics in which the broker keeps its own state cannot be made, grown or
 deleted. The answer shows the settings in force (KIP-525) and the topic's id.
+
+Left out: nothing.
 """
 
 from __future__ import annotations

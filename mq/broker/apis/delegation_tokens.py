@@ -1,10 +1,10 @@
 """Delegation tokens (KIP-48): Create (38) and Describe (41), versions 1-3, Renew (39) and Expire
 (40), versions 1-2.
 
-A token stands for somebody who has authenticated, and nobody has: all four are refused with
-DELEGATION_TOKEN_REQUEST_NOT_ALLOWED, as Kafka refuses them on a listener without authentication.
+A token stands for somebody who has authenticated, and nobody has.
 
-Left out: everything else.
+Left out: tokens; all four say DELEGATION_TOKEN_REQUEST_NOT_ALLOWED, as Kafka does on a listener
+without authentication.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 An offset of -1 means the high watermark; one beyond it is out of range. Kafka Streams purges its
 repartition topics so.
+
+Left out: nothing.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 The topic is gone as soon as the record that says so is in the metadata log; its files go after that
 record is on stable storage.
+
+Left out: nothing.
 """
 
 from __future__ import annotations

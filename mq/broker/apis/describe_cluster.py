@@ -1,6 +1,8 @@
 """DescribeCluster (60), versions 0-2: the brokers (KIP-700). There is one, and it is never fenced.
 
 Endpoint type 1, brokers, is served; 2, controllers, is the wrong address to ask here (KIP-919).
+
+Left out: controllers.
 """
 
 from __future__ import annotations

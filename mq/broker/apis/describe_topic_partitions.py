@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from mq.broker.apis.metadata import ALL_TOPIC_OPERATIONS
 from mq.broker.call import Call
-from mq.broker.catalog import NODE_ID, Topic, check_topic_name
+from mq.broker.catalog import METADATA_TOPIC, NODE_ID, Topic, check_topic_name
 from mq.errors import ErrorCode, KafkaError
 from mq.wire.messages.describe_topic_partitions import (
     Cursor,
@@ -77,7 +77,8 @@ def _page(
 def _unknown(name: str) -> DescribeTopicPartitionsResponseTopic:
     code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     try:
-        check_topic_name(name)
+        if name != METADATA_TOPIC:
+            check_topic_name(name)
     except KafkaError as error:
         code = error.code
     return DescribeTopicPartitionsResponseTopic(

@@ -1,6 +1,8 @@
 """IncrementalAlterConfigs (44), versions 0-1: change some settings of a topic (KIP-339).
 
 Operations: 0 set, 1 delete, 2 append and 3 subtract, the last two on lists.
+
+Left out: broker loggers, groups and client metrics, which have no settings of their own here.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ only so many topics, or it would hold up everybody; for the others the client, t
 not there yet, asks again.
 
 Authorized operations (KIP-430) are all there are, for nobody is refused anything.
+
+Left out: nothing.
 """
 
 from __future__ import annotations

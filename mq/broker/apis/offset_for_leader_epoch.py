@@ -3,6 +3,8 @@
 A consumer asks after a restart of the broker whether its position still exists: the epoch rises
 when recovery had to cut a log, and the offset told here is where the cut was. Never beyond the
 high watermark, so that a position that is told to exist can be fetched.
+
+Left out: nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """AddRaftVoter (80), versions 0-1, RemoveRaftVoter (81), version 0: who votes (KIP-853).
 
 The voters of this cluster do not change, as in a cluster of Kafka whose ``kraft.version`` is 0;
-both are refused in its words. Left out: everything else.
+both are refused with its code.
+
+Left out: other voters than this node.
 """
 
 from __future__ import annotations

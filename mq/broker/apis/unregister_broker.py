@@ -1,7 +1,9 @@
 """UnregisterBroker (64), version 0: forget a broker that is gone for good (KIP-631).
 
 The only broker is the one that is asked. Kafka's controller would forget it, and have it register
-again; here it is refused. Left out: nothing.
+again.
+
+Left out: forgetting the only broker, which is refused.
 """
 
 from __future__ import annotations
