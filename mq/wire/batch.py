@@ -42,9 +42,9 @@ __all__ = [
     "encode_batch",
     "read_header",
     "rewrite",
+    "sound_bytes",
     "stamp",
     "stamp_append_time",
-    "sound_bytes",
 ]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -212,7 +212,7 @@ def sound_bytes(buffer: Buffer) -> int:
     while end - position >= HEADER_BYTES:
         length, crc = _LENGTH_AND_CRC.unpack_from(buffer, position)
         length += _UNCOUNTED
-        if HEADER_BYTES <= length and end - position < length:
+        if length >= HEADER_BYTES and end - position < length:
             break
         if length < HEADER_BYTES or _checksum(buffer, position, length) != crc:
             if position == 0:
