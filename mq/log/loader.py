@@ -2,10 +2,9 @@
 
 The steps of a load: leftovers of interrupted work are removed or completed; segments are listed;
 the active one proves by its indexes that it was closed in order, or everything from the recovery
-point on is scanned and cut (see ``recovery``), and what the journal holds is put behind it (see
-``catching_up``); the newest usable snapshot of producers is
-completed from the batches after it. Any file but a ``.log`` may be missing, stale or damaged: what
-it said is found in the log.
+point on is checked and cut (see ``recovery``), and what the journal holds is put behind it (see
+``catching_up``); the newest usable snapshot of producers, or a bookmark, is completed from the
+batches after it. Any file but a ``.log`` may be missing, stale or damaged: the log tells the same.
 
 What was scanned is synced before the partition is handed out: the crash may have left it in the
 page cache only, and what a reader is told must not be taken back later.
@@ -198,14 +197,9 @@ class Load:
         partition = Partition(self.storage, self.path, name, config, loaded)
         recovered = loaded.recovered
         if recovered.truncated_bytes:
-            logger.warning(
-                "%s was cut at offset %d: %d bytes behind it were torn or out of place "
-                "(%d segments)",
-                name,
-                loaded.log_end_offset,
-                recovered.truncated_bytes,
-                recovered.removed_segments,
-            )
+            text = "%s was cut at %d: %d bytes behind it were torn or out of place (%d segments)"
+            lost = recovered.truncated_bytes, recovered.removed_segments
+            logger.warning(text, name, loaded.log_end_offset, *lost)
         if recovered.lost_synced:
             logger.error("%s lost synced records: it ends at %d", self.path, loaded.log_end_offset)
         # Whoever saw records that are gone must find out. With durability "os" readers see what is
@@ -260,8 +254,9 @@ class Load:
             self.segments.append(self._create(self.log_start))
 
     def _segment(self, base: int) -> Segment:
-        size = self.storage.files.size(self.path / file_name(base, "log"))
-        return Segment(self.storage.files, self.storage.open_files, self.path, base, size)
+        files = self.storage.files
+        size = files.size(self.path / file_name(base, "log"))
+        return Segment(files, self.storage.open_files, self.path, base, size)
 
     def _create(self, base: int) -> Segment:
         return Segment.create(self.storage.files, self.storage.open_files, self.path, base)
@@ -470,7 +465,7 @@ class Load:
     def _remove_snapshots(self) -> None:
         """Keep the snapshots where segments begin, and the newest; none of a lost future.
 
-        And keep the bookmarks of the active segment.
+        Keep the bookmarks of the active segment.
         """
         known = [offset for offset in self.snapshots if offset <= self.end_offset]
         keep = {segment.base_offset for segment in self.segments} | set(known[-1:])
