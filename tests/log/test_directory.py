@@ -462,3 +462,21 @@ def test_the_names_of_a_new_directory_are_synced_up_to_what_was_there(
         f"sync_directory {tmp_path.name}",
         "open .lock",
     ]
+
+
+def test_a_failed_sync_of_all_is_never_tried_again(
+    tmp_path: Path, open_directory: Open, faulty: Any, batch: Batch
+) -> None:
+    directory = open_directory(files=faulty)
+    partitions = [
+        directory.create_partition("many", index, TOPIC_ID, LogConfig()) for index in range(3)
+    ]
+    partitions[0].append(batch(), now_ms=NOW)
+    faulty.faults = {"sync": ".log"}
+    with pytest.raises(SyncFailed):
+        directory.close()
+    faulty.faults = {}
+    for partition in partitions:
+        with pytest.raises(SyncFailed):
+            partition.sync()
+        assert partition.recovery_point == 0

@@ -200,3 +200,16 @@ def test_many_partitions_need_few_descriptors(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.stdout, done.stderr) == ("{2} {99}\n", "")
+
+
+def test_many_files_are_synced_at_once(tmp_path: Path) -> None:
+    files = Files()
+    within = files.open(tmp_path / "lock", create=True)
+    paths = [tmp_path / str(number) for number in range(100)]
+    for path in paths:
+        files.write(path, b"x")
+    files.sync_all(within, paths, [tmp_path])
+    with pytest.raises(FileNotFoundError):  # one by one, where they are few
+        files.sync_all(within, [tmp_path / "missing"], [])
+    with pytest.raises(FileNotFoundError):
+        files.sync_all(within, paths, [tmp_path / "missing"])
