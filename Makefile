@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check interop crash bench bench-broker docs clean
+.PHONY: help setup demo test model check interop crash bench bench-broker docs clean
 
 help: ## say what each word does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,8 +34,14 @@ setup: .venv/.ready ## create .venv with everything pinned (each word does this 
 demo: setup ## run the main job: three services on the embedded broker, as real processes
 	$(BIN)/python -m examples.orders
 
+# Apart, as they think for minutes: the crash model and the bugs it must find.
+MODEL := tests/testing tests/log/test_power_loss.py
+
 test: setup ## run the tests on the embedded broker
-	$(PYTEST) --ignore=tests/interop
+	$(PYTEST) --ignore=tests/interop $(MODEL:%=--ignore=%)
+
+model: setup ## crash a modelled disk some ten thousand times, and find planted bugs
+	$(PYTEST) $(MODEL)
 
 check: setup ## lint, types, layers, house rules
 	$(BIN)/ruff check
@@ -51,7 +57,7 @@ interop: setup ## real clients against our broker, and our tests against Apache 
 	  command -v $$tool >/dev/null || { echo "interop: $$tool is needed and missing" >&2; exit 1; }; done
 	$(BIN)/python -m tools.apache_kafka classpath
 	$(PYTEST) --dist loadgroup tests/interop
-	$(PYTEST) --ignore=tests/interop --engine kafka
+	$(PYTEST) --ignore=tests/interop $(MODEL:%=--ignore=%) --engine kafka
 
 # Goes on where an earlier run was interrupted; remove .crash/ to begin anew. Cutting the power of a
 # file system takes root and loop devices: where they are missing it says so, and make fails.

@@ -139,8 +139,9 @@ class Syncs:
         for partition, offset in synced:
             partition.synced(offset)
         for partition, _ in synced:  # all watermarks first: a fetch may look at several
+            self._advanced(partition)  # before its producer, who has nothing to read yet
+        for partition, _ in synced:
             self._waiters.synced(partition, partition.high_watermark)
-            self._advanced(partition)
         self._check_idle()
 
     def fail(self, error: Exception) -> None:
