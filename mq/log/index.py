@@ -17,6 +17,8 @@ Nothing here knows of files. A growing index is kept over a bytearray, a finishe
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left, bisect_right
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -67,40 +69,21 @@ class OffsetIndex:
 
     def lookup(self, offset: int) -> tuple[int, int] | None:
         """The last entry at or below ``offset``; None where there is none: read from the start."""
-        wanted = offset - self.base_offset
-        low, high = 0, len(self)
-        while low < high:
-            middle = (low + high) // 2
-            if _OFFSET_ENTRY.unpack_from(self.data, middle * _OFFSET_ENTRY.size)[0] <= wanted:
-                low = middle + 1
-            else:
-                high = middle
-        return self[low - 1] if low else None
+        place = bisect_right(self, offset, key=itemgetter(0))
+        return self[place - 1] if place else None
 
     def offset_from(self, position: int) -> int | None:
         """An offset that no batch which begins before ``position`` reaches; None if none is known.
 
         The first batch that is known to begin there, or further on, ends behind all of them.
         """
-        low, high = 0, len(self)
-        while low < high:
-            middle = (low + high) // 2
-            if _OFFSET_ENTRY.unpack_from(self.data, middle * _OFFSET_ENTRY.size)[1] < position:
-                low = middle + 1
-            else:
-                high = middle
-        return self[low][0] if low < len(self) else None
+        place = bisect_left(self, position, key=itemgetter(1))
+        return self[place][0] if place < len(self) else None
 
     def batch_before(self, position: int) -> int:
         """The last place at or below ``position`` where a batch is known to begin; 0 if none is."""
-        low, high = 0, len(self)
-        while low < high:
-            middle = (low + high) // 2
-            if _OFFSET_ENTRY.unpack_from(self.data, middle * _OFFSET_ENTRY.size)[1] <= position:
-                low = middle + 1
-            else:
-                high = middle
-        return self[low - 1][1] if low else 0
+        place = bisect_right(self, position, key=itemgetter(1))
+        return self[place - 1][1] if place else 0
 
     def fits(self, size: int) -> bool:
         """Whether this can be the index of a segment of ``size`` bytes, as far as its end tells."""
@@ -148,14 +131,8 @@ class TimeIndex:
         Returns:
             None where there is no such entry: look from the start.
         """
-        low, high = 0, len(self)
-        while low < high:
-            middle = (low + high) // 2
-            if _TIME_ENTRY.unpack_from(self.data, middle * _TIME_ENTRY.size)[0] <= timestamp:
-                low = middle + 1
-            else:
-                high = middle
-        return self[low - 1] if low else None
+        place = bisect_right(self, timestamp, key=itemgetter(0))
+        return self[place - 1] if place else None
 
     def fits(self) -> bool:
         """Whether this can be a time index, as far as its ends tell."""
@@ -279,14 +256,8 @@ class AbortedIndex:
             Whether these are all: when a marker was written where nothing below ``end`` was open
             any more, no later one is about anything there.
         """
-        low, high = 0, len(self)
-        while low < high:
-            middle = (low + high) // 2
-            if self[middle].last_offset < start:
-                low = middle + 1
-            else:
-                high = middle
-        for number in range(low, len(self)):
+        place = bisect_left(self, start, key=attrgetter("last_offset"))
+        for number in range(place, len(self)):
             aborted = self[number]
             if aborted.first_offset < end:
                 found.append(aborted)
